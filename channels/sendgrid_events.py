@@ -1,0 +1,173 @@
+"""SendGrid's Event Webhook: a signed JSON array of events, many deliveries mixed.
+
+Verified over the raw bytes; parsed with every field optional, since SendGrid leaves some out of
+asynchronous bounces and adds others without notice. No time window: it retries for a day with the
+old timestamp, and receipts are idempotent facts anyway.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+from sendgrid import EventWebhook
+
+from channels.model import Fact, ForgedReceiptError, MalformedReceiptError, Reason, Receipt
+
+_SIGNATURE = "x-twilio-email-event-webhook-signature"
+_TIMESTAMP = "x-twilio-email-event-webhook-timestamp"
+_MAX_EVENTS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What one event says. `suppress`: stop using the address; `lift`: an opt-out was undone."""
+
+    fact: Fact
+    reason: Reason | None = None
+    suppress: bool = False
+    lift: bool = False
+
+
+EVENTS: Mapping[str, Meaning] = {
+    "processed": Meaning(Fact.QUEUED),
+    "deferred": Meaning(Fact.DEFERRED, Reason.UNREACHABLE_NOW),
+    "delivered": Meaning(Fact.DELIVERED),
+    "open": Meaning(Fact.OPENED),
+    "click": Meaning(Fact.CLICKED),
+    "spamreport": Meaning(Fact.COMPLAINED, Reason.COMPLAINED, suppress=True),
+    "unsubscribe": Meaning(Fact.UNSUBSCRIBED, Reason.OPTED_OUT, suppress=True),
+    "group_unsubscribe": Meaning(Fact.UNSUBSCRIBED, Reason.OPTED_OUT, suppress=True),
+    "group_resubscribe": Meaning(Fact.UNSUBSCRIBED, lift=True),
+}
+
+# `type` of a bounce. Blocked is final for this mail but says nothing about the address.
+BOUNCES: Mapping[str, Meaning] = {
+    "bounce": Meaning(Fact.BOUNCED_HARD, Reason.UNKNOWN_ADDRESS, suppress=True),
+    "blocked": Meaning(Fact.UNDELIVERED, Reason.BLOCKED),
+}
+_BOUNCE_WITHOUT_TYPE = Meaning(Fact.BOUNCED_HARD, Reason.UNKNOWN_ADDRESS)
+
+# `reason` of a drop: SendGrid accepted the mail, then did not even try.
+DROPS: Mapping[str, Meaning] = {
+    "bounced address": Meaning(Fact.DROPPED, Reason.UNKNOWN_ADDRESS, suppress=True),
+    "unsubscribed address": Meaning(Fact.DROPPED, Reason.OPTED_OUT, suppress=True),
+    "spam reporting address": Meaning(Fact.DROPPED, Reason.COMPLAINED, suppress=True),
+    "invalid": Meaning(Fact.DROPPED, Reason.INVALID_ADDRESS, suppress=True),
+    "spam content": Meaning(Fact.DROPPED, Reason.FILTERED),
+    "invalid smtpapi header": Meaning(Fact.DROPPED, Reason.CONTENT_REFUSED),
+    "recipient list over package quota": Meaning(Fact.DROPPED, Reason.ACCOUNT_PROBLEM),
+}
+_UNKNOWN_DROP = Meaning(Fact.DROPPED, Reason.CONTENT_REFUSED)
+
+# `reason` and `response` quote the receiving server, addresses included: only these fields, and
+# only in these shapes, may reach a detail.
+_SHAPES: Mapping[str, re.Pattern[str]] = {
+    "status": re.compile(r"[245]\.\d{1,3}\.\d{1,3}"),
+    "type": re.compile(r"bounce|blocked"),
+    "bounce_classification": re.compile(r"[A-Za-z /-]{1,40}"),
+}
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_MESSAGE_ID = re.compile(r"[\w-]{1,200}", re.ASCII)
+
+
+class EventReader:
+    """Verifies with any of the given keys (two while one is being replaced), then parses."""
+
+    def __init__(self, public_keys: Sequence[str]) -> None:
+        self._verifiers = [EventWebhook(key) for key in public_keys]
+
+    def read(self, headers: Mapping[str, str], body: bytes, now: datetime) -> list[Receipt]:
+        """Receipts for events that carry our key; raises the two receipt errors only."""
+        lowered = {name.lower(): value for name, value in headers.items()}
+        signature, timestamp = lowered.get(_SIGNATURE), lowered.get(_TIMESTAMP)
+        if not signature or not timestamp:
+            raise MalformedReceiptError("no signature or timestamp header")
+        try:
+            text = body.decode()
+        except UnicodeDecodeError:
+            raise MalformedReceiptError("the body is not UTF-8") from None
+        if not any(_is_signed(one, text, signature, timestamp) for one in self._verifiers):
+            raise ForgedReceiptError("the signature fits none of the configured keys")
+        return _receipts(body, now)
+
+
+def _is_signed(verifier: EventWebhook, text: str, signature: str, timestamp: str) -> bool:
+    try:
+        return verifier.verify_signature(text, signature, timestamp) is True
+    except Exception:  # noqa: BLE001 -- it raises whatever base64 and OpenSSL raise; none is a proof
+        return False
+
+
+def _receipts(body: bytes, now: datetime) -> list[Receipt]:
+    try:
+        events = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise MalformedReceiptError("the body is not JSON") from None
+    if not isinstance(events, list) or len(events) > _MAX_EVENTS:
+        raise MalformedReceiptError(f"the body is not an array of up to {_MAX_EVENTS} events")
+    receipts = (_receipt(event, now) for event in events)
+    return [receipt for receipt in receipts if receipt is not None]
+
+
+def _receipt(event: object, now: datetime) -> Receipt | None:
+    if not isinstance(event, dict):
+        raise MalformedReceiptError("an event is not an object")
+    for name in ("event", "tidings"):
+        if not isinstance(event.get(name, ""), str):
+            raise MalformedReceiptError(f"{name} is not text")
+    key, meaning = _text(event, "tidings"), _meaning(event)
+    if meaning is None or not _KEY.fullmatch(key):
+        return None
+    message_id = _text(event, "sg_message_id").partition(".")[0]
+    return Receipt(
+        key=key,
+        fact=meaning.fact,
+        at=_at(event, now),
+        provider_ref=message_id if _MESSAGE_ID.fullmatch(message_id) else "",
+        detail=_detail(event),
+        reason=meaning.reason,
+        suppress=meaning.suppress,
+        lift=meaning.lift,
+    )
+
+
+def _meaning(event: Mapping[str, object]) -> Meaning | None:
+    match _text(event, "event"):
+        case "bounce":
+            return BOUNCES.get(_text(event, "type"), _BOUNCE_WITHOUT_TYPE)
+        case "dropped":
+            return DROPS.get(_text(event, "reason").strip().lower(), _UNKNOWN_DROP)
+        case name:
+            return EVENTS.get(name)
+
+
+def _detail(event: Mapping[str, object]) -> str:
+    words = [_text(event, "event")]
+    words += [
+        value for name, shape in _SHAPES.items() if shape.fullmatch(value := _text(event, name))
+    ]
+    if (dropped := _text(event, "reason").strip().lower()) in DROPS:
+        words.append(dropped)
+    if event.get("sg_machine_open") is True:
+        words.append("machine")
+    return " ".join(words)
+
+
+def _at(event: Mapping[str, object], now: datetime) -> datetime:
+    seconds = event.get("timestamp")
+    if seconds is None:
+        return now
+    if not isinstance(seconds, int) or isinstance(seconds, bool):
+        raise MalformedReceiptError("timestamp is not a whole number")
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, OSError, ValueError):
+        raise MalformedReceiptError("timestamp is out of range") from None
+
+
+def _text(event: Mapping[str, object], name: str) -> str:
+    """The field as text, empty where it is absent or something else."""
+    value = event.get(name)
+    return value if isinstance(value, str) else ""
