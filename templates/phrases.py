@@ -1,0 +1,83 @@
+"""The phrases several channels share: what they call a state, a time, a list of features."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from templates.facts import Facts
+from templates.occasion import Kind, Occasion
+from templates.times import between, clock, lasted, stamp
+
+_SENTENCE = re.compile(r".+?[.!?](?=\s+[^a-z\s])", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phrases:
+    """`said` in the words files. Times carry a zone, and a date where they need one."""
+
+    state: str
+    first_sentence: str
+    no_news: bool
+    at: str
+    stamp: str
+    started: str
+    started_stamp: str
+    lasted: str
+    next_update: str | None
+    eta: str | None
+    features: str | None
+
+
+def phrases(facts: Facts, occasion: Occasion) -> Phrases:
+    """What can be said of `facts` on this occasion, before any segment's words."""
+    return Phrases(
+        state=_state(occasion),
+        first_sentence=first_sentence(facts.impact or ""),
+        no_news=occasion.changed <= {"next_update_by"},
+        at=clock(occasion.at, on=occasion.at, zone=occasion.zone),
+        stamp=stamp(occasion.at, zone=occasion.zone),
+        started=clock(occasion.started_at, on=occasion.at, zone=occasion.zone),
+        started_stamp=stamp(occasion.started_at, zone=occasion.zone),
+        lasted=lasted(occasion.started_at, occasion.at),
+        next_update=next_update(facts, occasion),
+        eta=_eta(facts, occasion),
+        features=_and_list(facts.scope.features) if facts.scope else None,
+    )
+
+
+def next_update(facts: Facts, occasion: Occasion) -> str | None:
+    """The promised time as every message spells it."""
+    if facts.next_update_by is None:
+        return None
+    return clock(facts.next_update_by, on=occasion.at, zone=occasion.zone)
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of `text`, closed by a full stop where it has none."""
+    found = _SENTENCE.match(text)
+    return sentence(found[0] if found else text)
+
+
+def sentence(text: str) -> str:
+    """`text` as one line that ends like a sentence."""
+    line = " ".join(text.split())
+    return line if line.endswith((".", "!", "?", "…", "。")) or not line else f"{line}."
+
+
+def _state(occasion: Occasion) -> str:
+    if occasion.kind is Kind.RESOLVED:
+        return "Resolved"
+    return "New" if occasion.kind is Kind.ACKNOWLEDGEMENT else f"Update {occasion.revision}"
+
+
+def _eta(facts: Facts, occasion: Occasion) -> str | None:
+    eta = facts.eta
+    if eta is None or not eta.confirmed_by:
+        return None
+    return between(eta.earliest, eta.latest, on=occasion.at, zone=occasion.zone)
+
+
+def _and_list(items: Sequence[str]) -> str | None:
+    if len(items) <= 1:
+        return items[0] if items else None
+    return f"{', '.join(items[:-1])} and {items[-1]}"

@@ -1,0 +1,46 @@
+"""Times in words: always a clock and a zone, the date where it is not the day of the message."""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+_MINUTE = timedelta(minutes=1)
+
+
+def clock(moment: datetime, *, on: datetime, zone: str) -> str:
+    """`14:30 UTC`, or `14:30 UTC on Mon 23 Nov` when that is not the day of `on`."""
+    local, day = moment.astimezone(ZoneInfo(zone)), on.astimezone(ZoneInfo(zone))
+    text = f"{local:%H:%M} {local.tzname()}"
+    return text if local.date() == day.date() else f"{text} on {_date(local)}"
+
+
+def between(earliest: datetime, latest: datetime, *, on: datetime, zone: str) -> str:
+    """`between 15:00 and 16:30 UTC`, with the dates where they are needed."""
+    first, last = earliest.astimezone(ZoneInfo(zone)), latest.astimezone(ZoneInfo(zone))
+    if first.date() == last.date() and first.tzname() == last.tzname():
+        return f"between {first:%H:%M} and {clock(latest, on=on, zone=zone)}"
+    return f"between {clock(earliest, on=on, zone=zone)} and {clock(latest, on=on, zone=zone)}"
+
+
+def stamp(moment: datetime, *, zone: str) -> str:
+    """`13:40 UTC, Sun 22 Nov 2026`."""
+    local = moment.astimezone(ZoneInfo(zone))
+    return f"{local:%H:%M} {local.tzname()}, {_date(local)} {local.year}"
+
+
+def lasted(start: datetime, end: datetime) -> str:
+    """`1 hour 35 minutes`, the two largest units that say enough."""
+    minutes = max(0, int((end - start) / _MINUTE))
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    counted = [(days, "day"), (hours, "hour"), (minutes, "minute")]
+    said = [f"{n} {unit}" if n == 1 else f"{n} {unit}s" for n, unit in counted if n]
+    return " ".join(said[:2]) or "less than a minute"
+
+
+def _date(local: datetime) -> str:
+    # Not %a and %b: they follow the locale of the process.
+    return f"{_DAYS[local.weekday()]} {local.day} {_MONTHS[local.month - 1]}"
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
