@@ -5,11 +5,13 @@ Rejected, perhaps sent -> Unclear. Details name a provider, a status or an error
 texts of answers and exceptions hold addresses.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 
 import aiohttp
 import orjson
@@ -20,11 +22,14 @@ from channels.model import Deferred, Reason, Rejected, SendResult, Unclear
 # A page of fifty messages is about 60 kB; more than this is not an answer worth reading.
 MAX_BODY_BYTES = 2 * 1024 * 1024
 LONGEST_WAIT = timedelta(days=1)
+# Eleven digits of seconds reach the year 5138; longer is nonsense that datetime would refuse.
+_DIGITS = re.compile(r"[0-9]{1,11}")
 
 TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 # Raised before the first byte of the request leaves: name, TCP and TLS failures among them.
 _NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
+_SUCCESSES, _REDIRECTS, _REFUSALS = range(200, 300), range(300, 400), range(400, 500)
 # Credentials, payment, sender rights, or a base URL that is not the provider's: a person must look.
 _ACCOUNT_STATUSES = frozenset({401, 402, 403, 404, 405, 407, 410})
 # The server gave up waiting for us, or says it may have acted: no proof that nothing went out.
@@ -42,7 +47,8 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        return 200 <= self.status < 300  # noqa: PLR2004 -- the definition of success in HTTP
+        """Whether the status is one of success."""
+        return self.status in _SUCCESSES
 
     def json_object(self) -> dict[str, object] | None:
         """The body as a JSON object, None when it is anything else."""
@@ -115,13 +121,13 @@ def from_status(provider: str, answer: Answer) -> SendResult:
     """What a status means by itself, where the provider's body says nothing more exact."""
     status = answer.status
     detail = f"{provider} http {status}"
-    if status == 429:  # noqa: PLR2004 -- too many requests
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
         return Deferred(Reason.THROTTLED, detail, retry_after(answer.headers), sender_wide=True)
-    if status in _ACCOUNT_STATUSES or 300 <= status < 400:  # noqa: PLR2004 -- a redirect
+    if status in _ACCOUNT_STATUSES or status in _REDIRECTS:
         return Deferred(Reason.ACCOUNT_PROBLEM, detail, sender_wide=True)
-    if status == 413:  # noqa: PLR2004 -- body too large
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return Rejected(Reason.TOO_LONG, detail)
-    if 400 <= status < 500 and status not in _UNSURE_STATUSES:  # noqa: PLR2004 -- client errors
+    if status in _REFUSALS and status not in _UNSURE_STATUSES:
         return Rejected(Reason.CONTENT_REFUSED, detail)
     return Unclear(detail)
 
@@ -154,8 +160,7 @@ def _within(seconds: float) -> timedelta:
 
 
 def _whole(text: str) -> int | None:
-    # Eleven digits reach the year 5138; longer is nonsense that datetime would refuse.
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 11 else None  # noqa: PLR2004
+    return int(text) if _DIGITS.fullmatch(text) else None
 
 
 def _moment(text: str) -> datetime | None:
