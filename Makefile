@@ -1,0 +1,44 @@
+# A machine with python3.11 and make needs nothing else: `make demo`, `make test`.
+PYTHON ?= python3.11
+PG ?= 18
+ARGS ?=
+BIN := .venv/bin
+
+.PHONY: demo test check format lock clean
+
+demo: .venv/ready
+	$(BIN)/tidings demo $(ARGS)
+
+# make test PG=16 ARGS="tests/house -x"
+test: .venv/ready
+	TIDINGS_TEST_PG=$(PG) $(BIN)/pytest -n 2 $(ARGS)
+
+check: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: .venv/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The environment is as old as the lock: a changed lock builds it anew.
+.venv/ready: requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements-dev.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Writes both locks from pyproject.toml; the second holds the first and the tools.
+LOCK := $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-header \
+	--no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+lock: .venv/ready
+	$(BIN)/pip install --quiet pip-tools
+	$(LOCK) --output-file requirements.lock pyproject.toml
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")' \
+		> .venv/dev.in
+	$(LOCK) --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml .venv/dev.in
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
