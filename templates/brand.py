@@ -56,7 +56,7 @@ class Brand(BaseModel):
 
     name: ShortLine = "Acme Cloud"
     short_name: Annotated[ShortLine, StringConstraints(max_length=15)] = "Acme"
-    postal_address: Line = "Acme Cloud Inc., 1 Example Street, Springfield"
+    postal_address: Line = "1 Example Street, Springfield"
     support_email: EmailStr = "support@example.com"
     support_phone: ShortLine = "+1 555 0100"
     from_email: EmailStr = "status@example.com"

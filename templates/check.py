@@ -10,7 +10,7 @@ from templates.brand import Brand
 from templates.facts import Facts, Internal
 from templates.phrases import Phrases
 from templates.slots import KNOWN_SLOTS
-from templates.words import FOLDER, TemplateError
+from templates.words import FOLDER, TemplateError, environment_of
 
 # What a words file may name; where the value has parts, the names of these.
 _NAMES: Mapping[str, frozenset[str] | None] = {
@@ -29,7 +29,7 @@ _ONLY_INTERNAL = "internal"
 
 def check_templates(folder: Path = FOLDER) -> None:
     """Parse every `.j2` file below `folder`; TemplateError lists each unknown name and its line."""
-    environment = Environment(autoescape=True)
+    environment = environment_of(folder, words=True)
     faults = [
         f"{file.relative_to(folder)}: {fault}"
         for file in sorted(folder.rglob("*.j2"))

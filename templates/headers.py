@@ -3,7 +3,7 @@
 import re
 
 from templates.brand import Brand
-from templates.plain import https_url
+from templates.plain import own_url
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,200}(?:\.[A-Za-z0-9_-]{1,200})*")
 
@@ -24,7 +24,7 @@ def headers_for(
     thread = f"<inc-{incident}.{recipient}@{domain}>"
     mailto = f"mailto:{brand.unsubscribe_email}?subject=unsubscribe%20{recipient}"
     return {
-        "List-Unsubscribe": f"<{https_url(unsubscribe_url)}>, <{mailto}>",
+        "List-Unsubscribe": f"<{own_url(unsubscribe_url)}>, <{mailto}>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         "List-Id": f"<incidents.{domain}>",
         "Message-ID": f"<upd-{update}.{recipient}@{domain}>",

@@ -57,7 +57,7 @@ def lint(renderings: Sequence[Rendering], facts: Facts, occasion: Occasion) -> l
         for rule, part, detail in (
             *_length(rendering),
             *_left_over(rendering),
-            *_insecure(rendering),
+            *_insecure(rendering, occasion),
             *_promise(rendering, occasion, promise),
             *_contradiction(rendering, occasion, digest),
         )
@@ -89,9 +89,10 @@ def _left_over(rendering: Rendering) -> Iterator[_Fault]:
             yield "placeholder", part, f"'{found[0]}' looks like a placeholder nobody filled in"
 
 
-def _insecure(rendering: Rendering) -> Iterator[_Fault]:
+def _insecure(rendering: Rendering, occasion: Occasion) -> Iterator[_Fault]:
     for part, text in rendering.parts.items():
-        found = _INSECURE.search(_readable(part, text))
+        readable = unescape(text).replace(occasion.incident_url, "")
+        found = _INSECURE.search(readable)
         if found:
             yield "link", part, f"{found[0]} is not an https link"
 

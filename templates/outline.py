@@ -13,6 +13,7 @@ _ONE_LINERS = {"^": "preheader", "~": "state", "#": "title", "##": "heading"}
 _LISTS = {"1.": "steps", "-": "points"}
 _LINKS = {"=>": "link", "==>": "button"}
 _RULE = "---"
+_ENDS_SECTION = {"heading", "button", "link", "rule"}
 _CONTINUING = {"paragraph", "steps", "points"}
 
 
@@ -44,7 +45,7 @@ def read_outline(rendered: str) -> tuple[Block, ...]:
     blocks: list[Block] = []
     goes_on = False
     for line in rendered.split("\n"):
-        if not line.strip():
+        if not _clean(line):
             goes_on = False
             continue
         block = _block(line.strip(" "))
@@ -53,7 +54,17 @@ def read_outline(rendered: str) -> tuple[Block, ...]:
         else:
             blocks.append(block)
         goes_on = True
-    return tuple(blocks)
+    return tuple(_without_empty_sections(blocks))
+
+
+def _without_empty_sections(blocks: list[Block]) -> list[Block]:
+    """Headings under which there was nothing to say go."""
+    following = [*blocks[1:], Block(kind="rule")]
+    return [
+        block
+        for block, after in zip(blocks, following, strict=True)
+        if block.kind != "heading" or after.kind not in _ENDS_SECTION
+    ]
 
 
 def _block(line: str) -> Block:

@@ -4,45 +4,74 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from templates.facts import Facts
+from templates.facts import Facts, Scope
 from templates.occasion import Kind, Occasion
 from templates.times import between, clock, lasted, stamp
 
+_OVER_WHEN_RESOLVED = {"workaround": None, "do_not": (), "what_we_do": None}
+_SEVERITY = {
+    "P0": "P0 (critical)",
+    "P1": "P1 (major)",
+    "P2": "P2 (moderate)",
+    "P3": "P3 (minor)",
+    "planned": "planned work",
+}
+_ENDS = (".", "!", "?", "…", ":", "。", '."', ".)")
 _SENTENCE = re.compile(r".+?[.!?](?=\s+[^a-z\s])", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phrases:
-    """`said` in the words files. Times carry a zone, and a date where they need one."""
+    """`said` in the words files. Times carry a zone, and a date where they need one.
+
+    `no_news`: only the next update time is new. `lifted`: the all-clear ends earlier advice.
+    """
 
     state: str
     first_sentence: str
     no_news: bool
+    lifted: bool
+    severity: str
     at: str
     stamp: str
     started: str
     started_stamp: str
     lasted: str
+    lasted_brief: str
     next_update: str | None
     eta: str | None
     features: str | None
+    regions: str | None
 
 
 def phrases(facts: Facts, occasion: Occasion) -> Phrases:
     """What can be said of `facts` on this occasion, before any segment's words."""
+    scope = facts.scope or Scope()
     return Phrases(
         state=_state(occasion),
         first_sentence=first_sentence(facts.impact or ""),
         no_news=occasion.changed <= {"next_update_by"},
+        lifted=still_true(facts, occasion) != facts,
+        severity=_SEVERITY.get(occasion.severity, occasion.severity),
         at=clock(occasion.at, on=occasion.at, zone=occasion.zone),
         stamp=stamp(occasion.at, zone=occasion.zone),
         started=clock(occasion.started_at, on=occasion.at, zone=occasion.zone),
         started_stamp=stamp(occasion.started_at, zone=occasion.zone),
         lasted=lasted(occasion.started_at, occasion.at),
+        lasted_brief=lasted(occasion.started_at, occasion.at, brief=True),
         next_update=next_update(facts, occasion),
         eta=_eta(facts, occasion),
-        features=_and_list(facts.scope.features) if facts.scope else None,
+        features=_and_list(scope.features),
+        regions=_and_list(scope.regions),
     )
+
+
+def still_true(facts: Facts, occasion: Occasion) -> Facts:
+    """`facts` without what the all-clear makes stale: advice and work of earlier updates."""
+    if occasion.kind is not Kind.RESOLVED:
+        return facts
+    stale = _OVER_WHEN_RESOLVED.keys() - occasion.changed
+    return facts.model_copy(update={name: _OVER_WHEN_RESOLVED[name] for name in stale})
 
 
 def next_update(facts: Facts, occasion: Occasion) -> str | None:
@@ -60,8 +89,12 @@ def first_sentence(text: str) -> str:
 
 def sentence(text: str) -> str:
     """`text` as one line that ends like a sentence."""
-    line = " ".join(text.split())
-    return line if line.endswith((".", "!", "?", "…", "。")) or not line else f"{line}."
+    return closed(" ".join(text.split()))
+
+
+def closed(text: str) -> str:
+    """`text` with a full stop where its author left it out."""
+    return text if not text or text.endswith(_ENDS) else f"{text}."
 
 
 def _state(occasion: Occasion) -> str:

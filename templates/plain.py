@@ -14,6 +14,7 @@ _FORBIDDEN = re.compile(
 )
 _URL_CHARACTERS = re.compile(r"https://[A-Za-z0-9._~:/?#@!$&()*+,;=%\[\]-]+")
 _MAX_URL = 2000
+_LOOPBACK = ("http://127.0.0.1:", "http://localhost:", "http://[::1]:")
 
 
 def plain_text(text: str) -> str:
@@ -44,6 +45,14 @@ def https_url(url: str) -> str:
     if not parts.hostname or "@" in parts.netloc:
         raise ValueError("must be an https:// link with a host and without credentials")
     return url
+
+
+def own_url(url: str) -> str:
+    """As `https_url`, but for links we make ourselves: on this machine plain http will do."""
+    if url.startswith(_LOOPBACK):
+        https_url("https" + url.removeprefix("http"))
+        return url
+    return https_url(url)
 
 
 def _line(longest: int) -> object:

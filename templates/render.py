@@ -8,7 +8,8 @@ from channels.model import ChannelKind
 from templates.facts import Facts, Internal, facts_hash
 from templates.letter import write_email
 from templates.occasion import Kind, Occasion, kind_of
-from templates.phrases import phrases
+from templates.phrases import phrases, still_true
+from templates.plain import own_url
 from templates.rendering import Rendering, Wording, sealed
 from templates.short import write_banner, write_sms, write_social
 from templates.slots import tags_are_safe
@@ -96,7 +97,7 @@ class _Job:
         """The names a words file may use. Other segments do not even have `internal` to print."""
         occasion = self.occasion
         context: dict[str, object] = {
-            "facts": self.facts,
+            "facts": still_true(self.facts, occasion),
             "said": phrases(self.facts, occasion),
             "kind": occasion.kind,
             "changed": occasion.changed,
@@ -129,6 +130,10 @@ def _wanted(
 
 
 def _check_complete(facts: Facts, occasion: Occasion) -> None:
+    try:
+        own_url(occasion.incident_url)
+    except ValueError as error:
+        raise TemplateError(f"the incident's address cannot be linked: {error}") from error
     missing = facts.missing(resolved=occasion.kind is Kind.RESOLVED)
     if occasion.kind is Kind.WORKAROUND and facts.workaround is None:
         missing.append("workaround")

@@ -18,7 +18,7 @@ from typing import Any, Protocol, assert_never
 
 from channels.sms_segments import segments, to_gsm7
 from templates.graphemes import shortened
-from templates.plain import https_url, one_line
+from templates.plain import one_line, own_url
 
 _TAG = re.compile(r"\{%[a-z0-9]+:[a-z_]+\.[a-z]+%\}")
 # Values of these characters need neither escaping nor checking in any part; nearly all names do.
@@ -219,6 +219,6 @@ def _bounded(slot: Slot, raw: str) -> str:
 
 def _link(slot: Slot, raw: str) -> str:
     try:
-        return https_url(raw) if len(raw) <= slot.max_length else slot.fallback
+        return own_url(raw) if len(raw) <= slot.max_length else slot.fallback
     except ValueError:
         return slot.fallback

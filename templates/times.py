@@ -27,13 +27,14 @@ def stamp(moment: datetime, *, zone: str) -> str:
     return f"{local:%H:%M} {local.tzname()}, {_date(local)} {local.year}"
 
 
-def lasted(start: datetime, end: datetime) -> str:
-    """`1 hour 35 minutes`, the two largest units that say enough."""
+def lasted(start: datetime, end: datetime, *, brief: bool = False) -> str:
+    """`1 hour 35 minutes`, or `1 h 35 min` when brief: the two largest units that say enough."""
     minutes = max(0, int((end - start) / _MINUTE))
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
-    counted = [(days, "day"), (hours, "hour"), (minutes, "minute")]
-    said = [f"{n} {unit}" if n == 1 else f"{n} {unit}s" for n, unit in counted if n]
+    units = _BRIEF_UNITS if brief else _UNITS
+    counted = zip((days, hours, minutes), units, strict=True)
+    said = [f"{n} {one if n == 1 else many}" for n, (one, many) in counted if n]
     return " ".join(said[:2]) or "less than a minute"
 
 
@@ -42,5 +43,7 @@ def _date(local: datetime) -> str:
     return f"{_DAYS[local.weekday()]} {local.day} {_MONTHS[local.month - 1]}"
 
 
+_UNITS = (("day", "days"), ("hour", "hours"), ("minute", "minutes"))
+_BRIEF_UNITS = (("d", "d"), ("h", "h"), ("min", "min"))
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -13,6 +13,7 @@ from jinja2 import (
 from jinja2 import TemplateError as JinjaError
 
 from templates.outline import as_value
+from templates.phrases import closed
 from templates.slots import KNOWN_SLOTS, Charset, Slot, place
 
 SEGMENTS = ("enterprise", "smb", "internal")
@@ -52,10 +53,11 @@ def _guarded(value: object) -> object:
     return as_value(value)
 
 
-def _environment(*, words: bool) -> Environment:
+def environment_of(folder: Path, *, words: bool) -> Environment:
+    """The environment that prints the words files in `folder`, or their layouts."""
     # Words are printed as plain text and escaped once, by the layout of the part they stand in.
-    return Environment(
-        loader=FileSystemLoader(FOLDER),
+    environment = Environment(
+        loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
         finalize=_guarded if words else None,
@@ -64,10 +66,12 @@ def _environment(*, words: bool) -> Environment:
         keep_trailing_newline=True,
         auto_reload=False,
     )
+    environment.filters["closed"] = closed
+    return environment
 
 
-_WORDS = _environment(words=True)
-_LAYOUTS = _environment(words=False)
+_WORDS = environment_of(FOLDER, words=True)
+_LAYOUTS = environment_of(FOLDER, words=False)
 
 
 def voice(segment: str) -> str:
