@@ -3,8 +3,8 @@
 A channel is one adapter for one provider (`model.Channel`): it turns a `Message` into one request
 and the provider's answer into one of four words per recipient: Accepted, Deferred (nothing was
 sent, later may work), Rejected (nothing was sent and never will be), Unclear (it may have been
-sent). It neither waits nor retries, and knows no database, customer or template; pacing is arithmetic
-(`pacing`), done by whoever releases messages.
+sent). It neither waits nor retries, and knows no database, customer or template; pacing is
+arithmetic (`pacing`), done by whoever releases messages.
 
 Add a channel in four steps:
 
