@@ -133,8 +133,8 @@ async def _stats(request: web.Request) -> web.Response:
     return _json(
         {
             "rows": len(ledger),
-            "accepted": ledger.accepted,
-            "duplicates": ledger.duplicates,
+            "accepted": {name.value: count for name, count in ledger.accepted.items()},
+            "duplicates": {name.value: count for name, count in ledger.duplicates.items()},
             "pending_receipts": servers.pending,
             "faults": len(servers.world.faults.active()),
         }

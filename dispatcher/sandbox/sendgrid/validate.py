@@ -131,8 +131,8 @@ def _several(index: int, item: dict[str, Any]) -> Iterator[Problem]:
             address = person["email"].lower()
             if address in seen:
                 field = f"personalizations.{index}.{name}"
-                found = f"We found the first duplicate instance of [{address}] in the {field} field."
-                yield field, f"{_TWICE} {found}"
+                first = f"We found the first duplicate instance of [{address}] in {field}."
+                yield field, f"{_TWICE} {first}"
             seen.add(address)
 
 
