@@ -9,7 +9,13 @@ from dataclasses import dataclass
 _VALUE = "\x02"  # stands before every inserted value; facts cannot contain it
 _SOFT_BREAK = "\x0b"  # a line break inside a value
 
-_ONE_LINERS = {"^": "preheader", "~": "state", "#": "title", "##": "heading"}
+_ONE_LINERS = {
+    "^": "preheader",
+    "~": "state",
+    "#": "title",
+    "##": "heading",
+    "!": "notice",
+}
 _LISTS = {"1.": "steps", "-": "points"}
 _LINKS = {"=>": "link", "==>": "button"}
 _RULE = "---"

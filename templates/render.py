@@ -82,7 +82,12 @@ class _Job:
         match channel:
             case ChannelKind.EMAIL:
                 return write_email(
-                    context, self.occasion, segment=segment, locale=locale, prefix=self.prefix
+                    self.facts,
+                    self.occasion,
+                    context,
+                    segment=segment,
+                    locale=locale,
+                    prefix=self.prefix,
                 )
             case ChannelKind.SMS:
                 return write_sms(self.facts, context, segment=segment, prefix=self.prefix)

@@ -25,7 +25,7 @@ _BANNER_SEVERITY = {"P0": "critical", "P1": "major", "P2": "minor", "planned": "
 
 def write_sms(facts: Facts, context: Mapping[str, object], *, segment: str, prefix: str) -> Wording:
     """One text of at most two segments whoever receives it, one where the facts allow."""
-    tags = SlotTags("text", prefix, Charset.GSM7)
+    tags = SlotTags("text", prefix, charset=Charset.GSM7)
     file = f"sms/{voice(segment)}.j2"
     frame = as_line(print_words(file, {**context, "slot": tags, **_OPEN}))
 

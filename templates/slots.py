@@ -19,6 +19,7 @@ from typing import Any, Protocol, assert_never
 from channels.sms_segments import segments, to_gsm7
 from templates.graphemes import shortened
 from templates.plain import one_line, own_url
+from templates.times import there
 
 _TAG = re.compile(r"\{%[a-z0-9]+:[a-z_]+\.[a-z]+%\}")
 # Values of these characters need neither escaping nor checking in any part; nearly all names do.
@@ -47,7 +48,11 @@ class Charset(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """One gap in one part of a rendering. `fallback` is used when a value is missing or unfit."""
+    """One gap in one part of a rendering.
+
+    `fallback` is used when a value is missing or unfit; `argument` is what the value is computed
+    from beside the person (an ISO 8601 instant for `local_time`).
+    """
 
     name: str
     part: str
@@ -56,11 +61,12 @@ class Slot:
     fallback: str
     tag: str
     charset: Charset = Charset.ANY
+    argument: str = ""
 
     @property
     def longest(self) -> str:
         """A value that takes as much room as any can."""
-        if self.type is SlotType.OURS:
+        if self.name == "stop":
             return STOP_LINE
         return _WIDEST * self.max_length
 
@@ -91,21 +97,32 @@ STOP_LINE = " Reply STOP to opt out"
 class _Kind:
     """A slot before it is placed: where the value comes from and what bounds it."""
 
-    value: Callable[[Person], str]
+    value: Callable[[Person, Slot], str]
     max_length: int
     fallback: str
     type: SlotType = SlotType.TEXT
 
 
 KNOWN_SLOTS: Mapping[str, _Kind] = {
-    "name": _Kind(value=lambda person: person.name, max_length=60, fallback="there"),
-    "account": _Kind(value=lambda person: person.account, max_length=80, fallback="your account"),
+    "name": _Kind(value=lambda person, _: person.name, max_length=60, fallback="there"),
+    "account": _Kind(
+        value=lambda person, _: person.account, max_length=80, fallback="your account"
+    ),
     "unsubscribe": _Kind(
-        value=lambda person: person.unsubscribe_url, max_length=500, fallback="", type=SlotType.URL
+        value=lambda person, _: person.unsubscribe_url,
+        max_length=500,
+        fallback="",
+        type=SlotType.URL,
     ),
     "stop": _Kind(
-        value=lambda person: STOP_LINE if person.first_text else "",
+        value=lambda person, _: STOP_LINE if person.first_text else "",
         max_length=len(STOP_LINE),
+        fallback="",
+        type=SlotType.OURS,
+    ),
+    "local_time": _Kind(
+        value=lambda person, slot: there(slot.argument, person.time_zone),
+        max_length=60,
         fallback="",
         type=SlotType.OURS,
     ),
@@ -117,7 +134,9 @@ def new_tag_prefix(rng: random.Random) -> str:
     return "".join(rng.choices(string.ascii_lowercase + string.digits, k=_PREFIX_LENGTH))
 
 
-def place(name: str, part: str, prefix: str, charset: Charset = Charset.ANY) -> Slot:
+def place(
+    name: str, part: str, prefix: str, charset: Charset = Charset.ANY, argument: str = ""
+) -> Slot:
     """The slot `name` as it stands in `part`; KeyError for a name nobody defined."""
     kind = KNOWN_SLOTS[name]
     return Slot(
@@ -128,6 +147,7 @@ def place(name: str, part: str, prefix: str, charset: Charset = Charset.ANY) -> 
         fallback=kind.fallback,
         tag=f"{{%{prefix}:{name}.{part}%}}",
         charset=charset,
+        argument=argument,
     )
 
 
@@ -160,7 +180,7 @@ class Filler:
 
     def values(self, person: Person) -> dict[str, str]:
         """Tag -> value, escaped for the part the tag stands in."""
-        return {slot.tag: _value(slot, source(person)) for slot, source in self._slots}
+        return {slot.tag: _value(slot, source(person, slot)) for slot, source in self._slots}
 
 
 def values_for(rendering: HasSlots, person: Person) -> dict[str, str]:

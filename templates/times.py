@@ -1,7 +1,8 @@
 """Times in words: always a clock and a zone, the date where it is not the day of the message."""
 
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _MINUTE = timedelta(minutes=1)
 
@@ -25,6 +26,21 @@ def stamp(moment: datetime, *, zone: str) -> str:
     """`13:40 UTC, Sun 22 Nov 2026`."""
     local = moment.astimezone(ZoneInfo(zone))
     return f"{local:%H:%M} {local.tzname()}, {_date(local)} {local.year}"
+
+
+@lru_cache(maxsize=4096)
+def there(instant: str, zone: str) -> str:
+    """` (15:30 in Berlin)` for an ISO 8601 instant; empty in UTC and where `zone` is no place."""
+    city = zone.rpartition("/")[2].replace("_", " ")
+    if not instant or "/" not in zone or zone.startswith("Etc/"):
+        return ""
+    moment = datetime.fromisoformat(instant)
+    try:
+        local = moment.astimezone(ZoneInfo(zone))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ""
+    day = "" if local.date() == moment.date() else f" on {_date(local)}"
+    return f" ({local:%H:%M} in {city}{day})"
 
 
 def lasted(start: datetime, end: datetime, *, brief: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from jinja2 import (
     Environment,
@@ -29,8 +30,16 @@ class TemplateError(Exception):
 class SlotTags:
     """`slot` inside a template: `{{ slot.name }}` prints the tag of that slot in this part."""
 
-    def __init__(self, part: str, prefix: str, charset: Charset = Charset.ANY) -> None:
-        self._part, self._prefix, self._charset = part, prefix, charset
+    def __init__(
+        self,
+        part: str,
+        prefix: str,
+        *,
+        charset: Charset = Charset.ANY,
+        arguments: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._part, self._prefix = part, prefix
+        self._charset, self._arguments = charset, arguments
         self._used: dict[str, Slot] = {}
 
     def __getitem__(self, name: str) -> str:
@@ -38,8 +47,10 @@ class SlotTags:
             raise TemplateError(
                 f"unknown slot '{name}'; known are {', '.join(sorted(KNOWN_SLOTS))}"
             )
-        slot = self._used.setdefault(name, place(name, self._part, self._prefix, self._charset))
-        return slot.tag
+        if name not in self._used:
+            argument = self._arguments.get(name, "")
+            self._used[name] = place(name, self._part, self._prefix, self._charset, argument)
+        return self._used[name].tag
 
     @property
     def used_slots(self) -> tuple[Slot, ...]:
