@@ -1,0 +1,28 @@
+"""Settings: flag > environment > secret file > tidings.toml, and every unknown key is an error.
+
+`Settings(...)` reads nothing by itself; `load_settings` looks at the four places, once.
+"""
+
+from dispatcher.config.load import SettingsError, environment_names, load_settings
+from dispatcher.config.model import (
+    DatabaseSettings,
+    EmbeddedSettings,
+    SelfTestSettings,
+    Settings,
+    WebSettings,
+    WorkerSettings,
+)
+from dispatcher.config.secret import signing_secret
+
+__all__ = [
+    "DatabaseSettings",
+    "EmbeddedSettings",
+    "SelfTestSettings",
+    "Settings",
+    "SettingsError",
+    "WebSettings",
+    "WorkerSettings",
+    "environment_names",
+    "load_settings",
+    "signing_secret",
+]

@@ -1,0 +1,154 @@
+"""Everything an operator may set, with defaults that run the demo."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+import platformdirs
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from channels.settings import ChannelSettings, SendGridSettings, TwilioSettings, XSettings
+from templates.brand import Brand
+
+_SECRET_MIN_LENGTH: Final = 32
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class DatabaseSettings(_Group):
+    """Where PostgreSQL is; without a url the embedded one starts. Times in seconds."""
+
+    url: SecretStr | None = None
+    pool_min: PositiveInt = 2
+    pool_max: PositiveInt = 10
+    statement_timeout_s: PositiveFloat = 30
+    connect_timeout_s: PositiveFloat = 10
+
+
+def _default_embedded_dir() -> Path:
+    # PostgreSQL refuses to run as root, and the user it runs as cannot enter root's home.
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/tidings")
+    return Path(platformdirs.user_data_dir("tidings"))
+
+
+class EmbeddedSettings(_Group):
+    """The PostgreSQL that starts where none is configured."""
+
+    dir: Path = Field(default_factory=_default_embedded_dir)
+    version: Literal[16, 18] = 18
+    ephemeral: bool = False
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _a_word_is_a_number(cls, value: object) -> object:
+        return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+class WebSettings(_Group):
+    """Where the web process listens."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+
+
+class WorkerSettings(_Group):
+    """Rhythm of a worker process, in seconds."""
+
+    heartbeat_s: PositiveFloat = 10
+    lease_s: PositiveFloat = 30
+    dequeue_timeout_s: PositiveFloat = 1
+    reconcile_window_s: PositiveFloat = 120
+    sweep_every_s: PositiveFloat = 3
+    drain_s: PositiveFloat = 25
+
+
+class SelfTestSettings(_Group):
+    """Switches for tests that kill this program; off in operation."""
+
+    failpoints: bool = False
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set. Secrets are `SecretStr`: no repr shows them."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        env_prefix="TIDINGS_",
+        env_nested_delimiter="__",
+    )
+
+    database: DatabaseSettings = DatabaseSettings()
+    embedded: EmbeddedSettings = Field(default_factory=EmbeddedSettings)
+    secret: SecretStr | None = None
+    public_url: str = "http://127.0.0.1:8080"
+    web: WebSettings = WebSettings()
+    brand: Brand = Brand()
+    sendgrid: SendGridSettings = SendGridSettings()
+    twilio: TwilioSettings = TwilioSettings()
+    x: XSettings = XSettings()
+    policy_file: Path | None = None
+    worker: WorkerSettings = WorkerSettings()
+    test: SelfTestSettings = SelfTestSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what the caller passes: a constructor that reads the environment surprises."""
+        return (init_settings,)
+
+    @property
+    def channels(self) -> ChannelSettings:
+        """The providers' groups, as the channels take them."""
+        return ChannelSettings(sendgrid=self.sendgrid, twilio=self.twilio, x=self.x)
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_a_web_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.netloc:
+            raise ValueError("must be an http:// or https:// address")
+        if parts.query or parts.fragment or parts.username:
+            raise ValueError("must be a plain address without user, query or fragment")
+        return value.rstrip("/")
+
+    @field_validator("secret")
+    @classmethod
+    def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < _SECRET_MIN_LENGTH:
+            raise ValueError(
+                f"must have at least {_SECRET_MIN_LENGTH} characters (try: openssl rand -hex 32)"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _shared_database_needs_shared_secret(self) -> "Settings":
+        if self.database.url is not None and self.secret is None:
+            raise ValueError(
+                "secret is missing: with database.url set, every process must sign with the same "
+                "secret; set TIDINGS_SECRET or TIDINGS_SECRET_FILE (try: openssl rand -hex 32)"
+            )
+        return self
