@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self, assert_never
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from channels.model import ChannelKind
 from channels.settings import ChannelSettings, SendGridSettings, TwilioSettings, XSettings
 from templates.brand import Brand
 
@@ -78,10 +79,27 @@ class WorkerSettings(_Group):
     drain_s: PositiveFloat = 25
 
 
+class SenderSettings(_Group):
+    """Who we are on channels that need an identity; e-mail's stands in the brand."""
+
+    sms: str = Field(default="+15005550006", pattern=r"^(\+[1-9][0-9]{6,14}|MG[0-9a-f]{32})$")
+    social: str = Field(default="@acme_status", pattern=r"^@[A-Za-z0-9_]{1,15}$")
+
+
 class SelfTestSettings(_Group):
-    """Switches for tests that kill this program; off in operation."""
+    """Switches for tests that kill this program; off in operation.
+
+    `at` arms failpoints, `{"send.after_intent": "kill"}`, and is refused without `failpoints`.
+    """
 
     failpoints: bool = False
+    at: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _needs_the_switch(self) -> Self:
+        if self.at and not self.failpoints:
+            raise ValueError("failpoints must be true before any can be armed")
+        return self
 
 
 class Settings(BaseSettings):
@@ -104,7 +122,9 @@ class Settings(BaseSettings):
     sendgrid: SendGridSettings = SendGridSettings()
     twilio: TwilioSettings = TwilioSettings()
     x: XSettings = XSettings()
+    senders: SenderSettings = SenderSettings()
     policy_file: Path | None = None
+    segment_rules_file: Path | None = None
     worker: WorkerSettings = WorkerSettings()
     test: SelfTestSettings = SelfTestSettings()
 
@@ -124,6 +144,20 @@ class Settings(BaseSettings):
     def channels(self) -> ChannelSettings:
         """The providers' groups, as the channels take them."""
         return ChannelSettings(sendgrid=self.sendgrid, twilio=self.twilio, x=self.x)
+
+    def sender(self, kind: ChannelKind) -> str:
+        """From whom a channel's messages come: mail address with name, number, handle."""
+        match kind:
+            case ChannelKind.EMAIL:
+                return f"{self.brand.from_name} <{self.brand.from_email}>"
+            case ChannelKind.SMS:
+                return self.senders.sms
+            case ChannelKind.SOCIAL:
+                return self.senders.social
+            case ChannelKind.BANNER:
+                return ""
+            case _:
+                assert_never(kind)
 
     @field_validator("public_url")
     @classmethod

@@ -1,0 +1,185 @@
+"""The one place that builds things: settings → database, channels, context; and runs web and worker."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import aiohttp
+import asyncpg
+import structlog
+from aiohttp import web
+
+from channels.registry import build_channels
+from dispatcher.clock import Clock, SystemClock
+from dispatcher.clocks.heartbeat import beat, leave
+from dispatcher.clocks.maintenance import maintain
+from dispatcher.clocks.reconcile import reconcile
+from dispatcher.clocks.release import release_due
+from dispatcher.clocks.sweep import sweep
+from dispatcher.config import Settings, signing_secret
+from dispatcher.context import Context
+from dispatcher.db import Connection, Pool, migrate, open_pool
+from dispatcher.embedded import embedded_postgres
+from dispatcher.failpoints import arm
+from dispatcher.ids import Signer
+from dispatcher.jobs import Consumer, Handler, Pace, consume, tick
+from dispatcher.pipeline import CONSUMERS, PIPELINE, Wire
+from dispatcher.rules.policy import load_policy
+from dispatcher.senders import sync_senders
+from dispatcher.web import create_app
+from segments.rules import load_rules
+from templates.render import check_templates
+
+log = structlog.get_logger(__name__)
+
+CONNECTIONS_PER_PROVIDER = 200
+MAINTAIN_EVERY_S = 60.0
+RELEASE_EVERY_S = 1.0
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Context]:
+    """Everything a process needs, closed in reverse order at the end.
+
+    Without a configured database the embedded one starts, and is migrated. Raises SettingsError,
+    PolicyError, DatabaseUnavailableError or MigrationError, each with a sentence for the operator.
+    """
+    clock = clock or SystemClock()
+    policy = load_policy(settings.policy_file)
+    check_templates()
+    arm(settings.test.at)
+    async with AsyncExitStack() as stack:
+        dsn, folder = await _database(stack, settings)
+        pool = await stack.enter_async_context(_pool(dsn, settings))
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS_PER_PROVIDER),
+                timeout=aiohttp.ClientTimeout(total=60),
+            )
+        )
+        ctx = Context(
+            settings=settings,
+            dsn=dsn,
+            pool=pool,
+            clock=clock,
+            rng=Random(),
+            signer=Signer(signing_secret(settings, folder).encode()),
+            policy=policy,
+            segment_rules=load_rules(settings.segment_rules_file),
+            channels=build_channels(
+                settings.channels, session=session, public_url=settings.public_url
+            ),
+        )
+        async with pool.acquire() as conn:
+            if settings.database.url is None:
+                await migrate(conn)
+            await sync_senders(conn, ctx, now=ctx.now())
+        yield ctx
+
+
+async def _database(stack: AsyncExitStack, settings: Settings) -> tuple[str, Path | None]:
+    if settings.database.url is not None:
+        return settings.database.url.get_secret_value(), None
+    embedded = settings.embedded
+    dsn = await stack.enter_async_context(
+        embedded_postgres(embedded.dir, embedded.version, ephemeral=embedded.ephemeral)
+    )
+    return dsn, embedded.dir
+
+
+@asynccontextmanager
+async def _pool(dsn: str, settings: Settings) -> AsyncIterator[Pool]:
+    pool = await open_pool(dsn, settings.database)
+    try:
+        yield pool
+    finally:
+        try:
+            await asyncio.wait_for(pool.close(), 5)
+        except TimeoutError:
+            pool.terminate()
+
+
+async def serve(ctx: Context, stop: asyncio.Event) -> None:
+    """Answer HTTP until `stop`. Raises OSError when the port is taken."""
+    runner = web.AppRunner(create_app(ctx), access_log=None, shutdown_timeout=3)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, ctx.settings.web.host, ctx.settings.web.port)
+        await site.start()
+        log.info("web_listening", host=ctx.settings.web.host, port=ctx.settings.web.port)
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+async def work(ctx: Context, stop: asyncio.Event) -> None:
+    """Run consumers and clocks until `stop`, then drain: nothing new is begun, what is in flight ends."""
+    worker = uuid.uuid4()
+    # The heart beats while the worker drains: what is still in flight keeps its lease.
+    drained = asyncio.Event()
+    heart = asyncio.create_task(
+        tick(partial(beat, ctx, worker), every_s=ctx.settings.worker.heartbeat_s, stop=drained)
+    )
+    log.info("worker_started", worker=str(worker))
+    tasks = [asyncio.create_task(item) for item in _loops(ctx, stop)]
+    try:
+        await stop.wait()
+        await _drain(ctx, tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        drained.set()
+        await heart
+        await leave(ctx, worker)
+        log.info("worker_stopped", worker=str(worker))
+
+
+async def _drain(ctx: Context, tasks: list[asyncio.Task[None]]) -> None:
+    _, pending = await asyncio.wait(tasks, timeout=ctx.settings.worker.drain_s)
+    if pending:
+        log.warning("drain_timed_out", loops=len(pending), in_flight=len(ctx.leases))
+
+
+def _loops(ctx: Context, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+    rhythm = ctx.settings.worker
+    pace = Pace(heartbeat_s=rhythm.heartbeat_s, dequeue_timeout_s=rhythm.dequeue_timeout_s)
+
+    async def connect() -> Connection:
+        # PgQueuer speaks JSON text and wants a connection of its own to listen on.
+        return await asyncpg.connect(
+            ctx.dsn,
+            timeout=ctx.settings.database.connect_timeout_s,
+            server_settings={"application_name": "tidings-queue", "timezone": "UTC"},
+        )
+
+    clocks = (
+        (release_due, RELEASE_EVERY_S),
+        (sweep, rhythm.sweep_every_s),
+        (reconcile, rhythm.sweep_every_s),
+        (maintain, MAINTAIN_EVERY_S),
+    )
+    return [
+        *(consume(connect, consumer, pace=pace, stop=stop) for consumer in _consumers(ctx)),
+        *(tick(partial(turn, ctx), every_s=every, stop=stop) for turn, every in clocks),
+    ]
+
+
+def _consumers(ctx: Context) -> list[Consumer]:
+    def handler(wire: Wire) -> Handler:
+        return partial(wire.stage, ctx)
+
+    return [
+        Consumer(
+            name=name,
+            handlers={wire.event: handler(wire) for wire in PIPELINE if wire.consumer == name},
+            batch=batch,
+            concurrency=slots,
+        )
+        for name, (batch, slots) in CONSUMERS.items()
+    ]

@@ -1,0 +1,35 @@
+"""Heartbeat: a living worker renews the leases of what it has in flight, and says that it lives."""
+
+import os
+import platform
+import uuid
+
+from dispatcher.context import Context
+
+RENEW_SQL = """
+update slice s set lease_until = clock_timestamp() + make_interval(secs => $3)
+from unnest($1::bigint[], $2::int[]) as t(id, epoch)
+where s.id = t.id and s.id = any($1::bigint[]) and s.epoch = t.epoch and s.state = 2
+"""
+SEEN_SQL = """
+insert into worker (id, host, pid, started_at, seen_at)
+values ($1, $2, $3, clock_timestamp(), clock_timestamp())
+on conflict (id) do update set seen_at = clock_timestamp()
+"""
+GONE_SQL = "delete from worker where id = $1"
+
+
+async def beat(ctx: Context, worker: uuid.UUID) -> None:
+    """Renew the leases of this process's slices in flight and its own row."""
+    leases = dict(ctx.leases)
+    async with ctx.pool.acquire() as conn:
+        if leases:
+            await conn.execute(
+                RENEW_SQL, list(leases), list(leases.values()), ctx.settings.worker.lease_s
+            )
+        await conn.execute(SEEN_SQL, worker, platform.node(), os.getpid())
+
+
+async def leave(ctx: Context, worker: uuid.UUID) -> None:
+    """Take this worker off the list: it stops on purpose."""
+    await ctx.pool.execute(GONE_SQL, worker)

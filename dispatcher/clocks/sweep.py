@@ -1,0 +1,96 @@
+"""Sweep: publish again whatever is unfinished and has no live job. With it, the queue may lose everything."""
+
+from collections import Counter
+
+import structlog
+
+from dispatcher import tally
+from dispatcher.context import Context
+from dispatcher.db import Connection, in_transaction
+from dispatcher.jobs import Event, publish
+from dispatcher.rules.states import STATUS_COUNT, DeliveryState, SliceState, shown
+from dispatcher.stages.control import withdraw
+
+log = structlog.get_logger(__name__)
+
+UPDATES_SQL = """
+select id, state, severity from incident_update where state in ('accepted', 'composed', 'approved') limit 200
+"""
+# Released but not begun: its job is lost, or about to start; the epoch decides if both try.
+RELEASED_SQL = f"""
+select id, lane, channel from slice
+where state = {SliceState.RELEASED:d} and start_at < $1::timestamptz - interval '2 seconds' limit 500
+"""
+# The lease is the one thing compared with the database's clock: workers' clocks may differ.
+LOST_SQL = f"""
+update slice s set state = {SliceState.AMBIGUOUS:d}, ambiguous_at = $1, epoch = s.epoch + 1,
+       detail = 'its worker went away'
+from (select id from slice where state = {SliceState.IN_FLIGHT:d} and lease_until < clock_timestamp()
+      order by id limit 200 for update skip locked) l
+where s.id = l.id
+returning s.id, s.update_id, s.channel, s.purpose, s.endpoint_ids
+"""
+LEFT_SQL = f"""
+select attempt, evidence, count(*) as n from delivery
+where update_id = $1 and channel = $2 and purpose = $3 and endpoint_id = any($4::bigint[])
+  and slice_id = $5 and state = {DeliveryState.PLANNED:d}
+group by 1, 2
+"""
+CANCELLED_SQL = f"""
+select distinct s.dispatch_id from slice s join dispatch d on d.id = s.dispatch_id
+where d.state = 'cancelled' and s.state in ({SliceState.WAITING:d}, {SliceState.RELEASED:d}) limit 50
+"""
+RECEIPTS_SQL = "select exists (select from receipt_batch)"
+DISPATCHES_SQL = "select id from dispatch where state = 'sending' order by id limit 200"
+
+_NEXT = {
+    "accepted": "update.accepted",
+    "composed": "update.composed",
+    "approved": "update.approved",
+}
+_SENT_BY = {1: "slice.released.email", 2: "slice.released.sms", 3: "slice.released.social"}
+
+
+async def sweep(ctx: Context) -> None:
+    """One turn. Everything it publishes is idempotent and not doubled while a job for it waits."""
+    lost = await in_transaction(ctx.pool, lambda conn: _lose(conn, ctx), rng=ctx.rng)
+    if lost:
+        log.warning("slices_ambiguous", count=lost)
+    async with ctx.pool.acquire() as conn:
+        await publish(conn, await _due(conn, ctx))
+        for row in await conn.fetch(CANCELLED_SQL):
+            async with conn.transaction():
+                await withdraw(conn, row["dispatch_id"], now=ctx.now())
+
+
+async def _due(conn: Connection, ctx: Context) -> list[Event]:
+    events = [
+        Event(_NEXT[row["state"]], row["id"], 10 - row["severity"])
+        for row in await conn.fetch(UPDATES_SQL)
+    ]
+    for row in await conn.fetch(RELEASED_SQL, ctx.now()):
+        name = "slice.released.urgent" if row["lane"] == 0 else _SENT_BY[row["channel"]]
+        events.append(Event(name, row["id"], 10 - row["lane"]))
+    if await conn.fetchval(RECEIPTS_SQL):
+        events.append(Event("receipts.arrived", 0, 5))
+    events += [Event("dispatch.planned", row["id"], 1) for row in await conn.fetch(DISPATCHES_SQL)]
+    return events
+
+
+async def _lose(conn: Connection, ctx: Context) -> int:
+    """Slices whose worker stopped renewing its lease: nobody knows what left, so they are ambiguous."""
+    lost = await conn.fetch(LOST_SQL, ctx.now())
+    moves: dict[int, Counter[int]] = {}
+    for row in lost:
+        change = moves[row["id"]] = Counter()
+        where = (row["update_id"], row["channel"], row["purpose"], row["endpoint_ids"], row["id"])
+        for group in await conn.fetch(LEFT_SQL, *where):
+            attempt, evidence = group["attempt"], group["evidence"]
+            change[shown(DeliveryState.PLANNED, SliceState.IN_FLIGHT, attempt, evidence)] -= group[
+                "n"
+            ]
+            change[shown(DeliveryState.PLANNED, SliceState.AMBIGUOUS, attempt, evidence)] += group[
+                "n"
+            ]
+    await tally.add(conn, moves, STATUS_COUNT)
+    return len(lost)

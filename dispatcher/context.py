@@ -1,0 +1,39 @@
+"""What every stage is given: the pool, the clock, and the operator's choices. Built once, in app.py."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+
+from channels.model import Channel, ChannelKind
+from dispatcher.clock import Clock
+from dispatcher.config import Settings
+from dispatcher.db import Pool
+from dispatcher.ids import Signer
+from dispatcher.rules.policy import Policy
+from segments.rules import SegmentRules
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """`dsn` serves connections outside the pool; `leases` holds what is in flight, with its epochs."""
+
+    settings: Settings
+    dsn: str = field(repr=False)
+    pool: Pool
+    clock: Clock
+    rng: Random
+    signer: Signer
+    policy: Policy
+    segment_rules: SegmentRules
+    channels: Mapping[ChannelKind, Channel]
+    leases: dict[int, int] = field(default_factory=dict)
+
+    def now(self) -> datetime:
+        """Business time: what SQL sees as `$now`."""
+        return self.clock.now()
+
+    @property
+    def address_key(self) -> bytes:
+        """Key of the hashes under which addresses are suppressed."""
+        return self.signer.derived_key("address")

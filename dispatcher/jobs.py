@@ -1,0 +1,169 @@
+"""The wake-up: publish an event, consume events, tick. PgQueuer carries them; our rows are the truth.
+
+A job says only "look at this row". It may vanish or run twice, so every handler begins by claiming
+its row, and the sweep publishes again what has no live job.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import cast
+
+import asyncpg
+import structlog
+from pgqueuer import AsyncpgDriver, Job, Queries, QueueManager
+
+from dispatcher.db import Connection
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[int], Awaitable[None]]
+
+RECONNECT_CAP_S = 15.0
+# The queue's own log is of no use once a job is settled; the sweep trims it to this age.
+TRIM_LOG_SQL = """
+delete from pgqueuer_log where id in (
+    select id from pgqueuer_log where created < clock_timestamp() - interval '15 minutes' limit 5000)
+"""
+TRIM_HELD_SQL = """
+delete from pgqueuer where status = 'failed' and updated < clock_timestamp() - interval '1 minute'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to one row; `key` is the row's id. Higher priority runs first."""
+
+    name: str
+    key: int
+    priority: int = 0
+
+
+class _TextHeaders(AsyncpgDriver):
+    """Our connections turn objects into jsonb; PgQueuer brings its headers as JSON text already."""
+
+    async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
+        return await super().fetch(query.replace("$6::jsonb[]", "$6::text[]::jsonb[]"), *args)
+
+
+async def publish(conn: Connection, events: Sequence[Event]) -> None:
+    """Enqueue in the caller's transaction; an event already waiting for the same row is not doubled."""
+    if not events:
+        return
+    await Queries(_TextHeaders(_bare(conn))).enqueue(
+        [event.name for event in events],
+        [str(event.key).encode() for event in events],
+        [event.priority for event in events],
+        dedupe_key=[f"{event.name}:{event.key}" for event in events],
+        on_conflict="skip",
+    )
+
+
+def _bare(conn: Connection) -> "asyncpg.Connection[asyncpg.Record]":
+    """A pool's proxy forwards every call; PgQueuer's types ask for the connection itself."""
+    return cast("asyncpg.Connection[asyncpg.Record]", conn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consumer:
+    """A group of handlers with its own connection, so that one hanging provider blocks only itself."""
+
+    name: str
+    handlers: Mapping[str, Handler]
+    batch: int
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How eagerly consumers look: seconds."""
+
+    heartbeat_s: float
+    dequeue_timeout_s: float
+
+
+async def consume(
+    connect: Callable[[], Awaitable[Connection]],
+    consumer: Consumer,
+    *,
+    pace: Pace,
+    stop: asyncio.Event,
+) -> None:
+    """Run the consumer's handlers until `stop`; reconnects with jitter, never gives up, never spins."""
+    pause = 0.2
+    while not stop.is_set():
+        try:
+            conn = await connect()
+        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+            log.warning("queue_unreachable", consumer=consumer.name, error=type(error).__name__)
+        else:
+            try:
+                await _run_manager(conn, consumer, pace=pace, stop=stop)
+                pause = 0.2
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                log.warning("queue_lost", consumer=consumer.name, error=type(error).__name__)
+            finally:
+                with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                    await conn.close(timeout=2)
+        if not stop.is_set():
+            # Jitter keeps a fleet from reconnecting in step.
+            await _sleep_or_stop(stop, pause * random.uniform(0.5, 1.5))
+            pause = min(pause * 2, RECONNECT_CAP_S)
+
+
+async def _run_manager(
+    conn: Connection, consumer: Consumer, *, pace: Pace, stop: asyncio.Event
+) -> None:
+    manager = QueueManager(Queries(AsyncpgDriver(_bare(conn))))
+    for name, handler in consumer.handlers.items():
+        manager.entrypoint(name, on_failure="hold")(_as_job(name, handler))
+    stopper = asyncio.create_task(_shutdown_with(stop, manager))
+    try:
+        await manager.run(
+            dequeue_timeout=timedelta(seconds=pace.dequeue_timeout_s),
+            batch_size=consumer.batch,
+            max_concurrent_tasks=max(consumer.concurrency, 2 * consumer.batch),
+            heartbeat_timeout=timedelta(seconds=2 * pace.heartbeat_s),
+            shutdown_on_listener_failure=True,
+            log_aggregation_interval=timedelta(0),
+        )
+    finally:
+        stopper.cancel()
+
+
+def _as_job(name: str, handler: Handler) -> Callable[[Job], Awaitable[None]]:
+    async def run(job: Job) -> None:
+        key = int(job.payload or b"0")
+        with structlog.contextvars.bound_contextvars(job=name, key=key):
+            await handler(key)
+
+    return run
+
+
+async def _shutdown_with(stop: asyncio.Event, manager: QueueManager) -> None:
+    await stop.wait()
+    manager.shutdown.set()
+
+
+async def _sleep_or_stop(stop: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+
+
+async def tick(work: Callable[[], Awaitable[None]], *, every_s: float, stop: asyncio.Event) -> None:
+    """Call `work` every `every_s` seconds until `stop`; a failing turn is logged and the next one comes."""
+    while not stop.is_set():
+        try:
+            await work()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            log.warning("tick_failed", error=type(error).__name__, detail=str(error)[:200])
+        await _sleep_or_stop(stop, every_s * random.uniform(0.9, 1.1))
+
+
+async def trim(conn: Connection) -> None:
+    """Keep the queue's tables small; held jobs go too, since the sweep publishes their rows again."""
+    await conn.execute(TRIM_LOG_SQL)
+    await conn.execute(TRIM_HELD_SQL)

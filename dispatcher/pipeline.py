@@ -1,0 +1,52 @@
+"""The wiring, on one screen: an event wakes a stage, which publishes what has happened.
+
+    update.accepted ─ compose ─ update.composed ─ approve ─ update.approved ─ plan ─┬─ slices.waiting
+                                                                                    └─ dispatch.planned
+    slices.waiting ─ release ─ slice.released.{urgent,email,sms,social} ─ send ─ slices.waiting
+    receipts.arrived ─ track          dispatch.planned ─ report
+
+The web accepts (`stages.accept`) and stores receipts (`stages.track.store`); everything else is here.
+A job is only a wake-up: each handler claims its row, and the sweep publishes again what is unfinished.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from dispatcher.context import Context
+from dispatcher.stages import approve, compose, plan, release, report, send, track
+
+Stage = Callable[[Context, int], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """On `event`, run `stage` with the row's id; the stage may publish the events named."""
+
+    event: str
+    stage: Stage
+    publishes: tuple[str, ...]
+    consumer: str
+
+
+PIPELINE: tuple[Wire, ...] = (
+    Wire("update.accepted", compose.run, compose.PUBLISHES, "flow"),
+    Wire("update.composed", approve.run, approve.PUBLISHES, "flow"),
+    Wire("update.approved", plan.run, plan.PUBLISHES, "flow"),
+    Wire("slices.waiting", release.run, release.PUBLISHES, "flow"),
+    Wire("slice.released.urgent", send.run, send.PUBLISHES, "urgent"),
+    Wire("slice.released.email", send.run, send.PUBLISHES, "email"),
+    Wire("slice.released.sms", send.run, send.PUBLISHES, "sms"),
+    Wire("slice.released.social", send.run, send.PUBLISHES, "social"),
+    Wire("receipts.arrived", track.run, (), "evidence"),
+    Wire("dispatch.planned", report.run, (), "evidence"),
+)
+
+# A consumer has its own connection and slots, so a hanging provider blocks only itself: (batch, slots).
+CONSUMERS: Mapping[str, tuple[int, int]] = {
+    "flow": (2, 8),
+    "urgent": (1, 16),
+    "email": (2, 8),
+    "sms": (2, 16),
+    "social": (1, 2),
+    "evidence": (2, 4),
+}

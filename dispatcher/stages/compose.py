@@ -1,0 +1,123 @@
+"""Compose: facts become renderings, once per segment × channel × locale. No template runs per recipient."""
+
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import structlog
+
+from channels.model import ChannelKind
+from dispatcher.context import Context
+from dispatcher.db import Connection
+from dispatcher.jobs import Event, publish
+from dispatcher.rules.policy import Severity
+from templates.facts import Facts, Internal, changed
+from templates.lint import Finding, lint
+from templates.render import Kind, Occasion, Rendering, TemplateError, compose
+from templates.slots import new_tag_prefix, slots_to_json
+
+PUBLISHES = ("update.composed",)
+log = structlog.get_logger(__name__)
+
+CLAIM_SQL = """
+select u.*, i.subject_title, i.external_id, i.started_at, i.resolved_at
+from incident_update u join incident i on i.id = u.incident_id
+where u.id = $1 and u.state = 'accepted' for update of u, i
+"""
+PREVIOUS_SQL = """
+select facts from incident_update
+where incident_id = $1 and seq < $2 and state not in ('draft', 'cancelled') order by seq desc limit 1
+"""
+STORE_SQL = """
+insert into rendering (update_id, segment, channel, locale, parts, slots, hash, units)
+select $1, * from unnest($2::text[], $3::smallint[], $4::text[], $5::jsonb[], $6::jsonb[], $7::text[],
+                         $8::smallint[])
+on conflict do nothing
+"""
+COMPOSED_SQL = "update incident_update set state = $2, state_detail = $3 where id = $1"
+TITLE_SQL = "update incident set subject_title = $2 where id = $1 and subject_title = ''"
+
+
+async def run(ctx: Context, update_id: int) -> None:
+    """Render one accepted update; wording that cannot be made stops it visibly, with the reason."""
+    async with ctx.pool.acquire() as conn, conn.transaction():
+        update = await conn.fetchrow(CLAIM_SQL, update_id)
+        if update is None:
+            return
+        facts = Facts.model_validate(update["facts"])
+        try:
+            renderings, findings = await render(conn, ctx, update, facts)
+        except TemplateError as error:
+            log.warning("compose_failed", update_id=update_id, error=str(error))
+            await conn.execute(COMPOSED_SQL, update_id, "failed", str(error))
+            return
+        if errors := [f"{item.rule}: {item.detail}" for item in findings if item.level == "error"]:
+            log.warning("lint_failed", update_id=update_id, findings=errors)
+            await conn.execute(COMPOSED_SQL, update_id, "failed", "; ".join(errors))
+            return
+        await _store(conn, update_id, renderings)
+        await conn.execute(TITLE_SQL, update["incident_id"], facts.title)
+        await conn.execute(COMPOSED_SQL, update_id, "composed", "")
+        await publish(conn, [Event("update.composed", update_id, priority=10 - update["severity"])])
+
+
+async def render(
+    conn: Connection, ctx: Context, update: asyncpg.Record, facts: Facts
+) -> tuple[list[Rendering], list[Finding]]:
+    """All renderings of one update row and what lint says of them. Raises TemplateError."""
+    severity = Severity(update["severity"])
+    segments = update["audience"]["segments"] or list(ctx.segment_rules.segments)
+    channels = {
+        name: set(kinds) | ({ChannelKind.SOCIAL} if ctx.policy.posts(severity) else set())
+        for name, kinds in ctx.policy.channel_map(segments, severity).items()
+    }
+    previous = await conn.fetchval(PREVIOUS_SQL, update["incident_id"], update["seq"])
+    occasion = occasion_of(ctx, update, facts, Facts.model_validate(previous) if previous else None)
+    internal = Internal.model_validate(update["internal"]) if update["internal"] else None
+    renderings = compose(
+        facts, internal, occasion, channels=channels, tag_prefix=new_tag_prefix(ctx.rng)
+    )
+    return renderings, lint(renderings, facts, occasion)
+
+
+def occasion_of(
+    ctx: Context, update: asyncpg.Record, facts: Facts, previous: Facts | None
+) -> Occasion:
+    """What the words need to know besides the facts."""
+    at: datetime = update["at"]
+    return Occasion(
+        kind=Kind(update["kind"]),
+        status=update["status"],
+        severity=Severity(update["severity"]).name,
+        revision=update["seq"],
+        incident_ref=update["external_id"],
+        incident_url=incident_url(ctx, update["incident_id"]),
+        started_at=update["started_at"],
+        at=at,
+        brand=ctx.settings.brand,
+        subject_title=update["subject_title"] or facts.title or "",
+        changed=changed(previous, facts),
+        visibility=update["visibility"],
+    )
+
+
+def incident_url(ctx: Context, incident_id: int) -> str:
+    """The public page every message links to."""
+    return f"{ctx.settings.public_url}/i/{ctx.signer.public_id('inc', incident_id)}"
+
+
+async def _store(conn: Connection, update_id: int, renderings: list[Rendering]) -> None:
+    rows: list[tuple[Any, ...]] = [
+        (
+            item.segment or "",
+            item.channel.code,
+            item.locale,
+            dict(item.parts),
+            slots_to_json(item.slots),
+            item.hash,
+            item.segments_worst or 1,
+        )
+        for item in renderings
+    ]
+    columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * 7
+    await conn.execute(STORE_SQL, update_id, *columns)

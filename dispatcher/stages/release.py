@@ -1,0 +1,240 @@
+"""Release: the one home of pacing. Waiting slices get their moment, under the row lock of their sender."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import structlog
+
+from channels.model import ChannelKind
+from channels.pacing import (
+    BucketState,
+    Grant,
+    Limit,
+    Reservation,
+    Turn,
+    largest_cost,
+    pick,
+    reserve,
+)
+from dispatcher import tally
+from dispatcher.context import Context
+from dispatcher.db import Connection, in_transaction
+from dispatcher.jobs import Event, publish
+from dispatcher.rules.reasons import Decision
+from dispatcher.rules.states import STATUS_COUNT, DeliveryState, SliceState, shown
+
+PUBLISHES = (
+    "slice.released.urgent",
+    "slice.released.email",
+    "slice.released.sms",
+    "slice.released.social",
+)
+
+log = structlog.get_logger(__name__)
+
+URGENT_LANE = 0
+URGENT_HORIZON_S = 5.0
+HORIZON_S = 1.0
+LOOK_AHEAD = 200
+
+LOCK_SENDER_SQL = "select * from sender where id = $1 for update"
+BUCKETS_SQL = "select seconds, next_free, cells, cell_no from bucket where sender_id = $1"
+# A newer update's slice waits for older ones of its incident and channel that are on their way.
+CANDIDATES_SQL = f"""
+select s.id, s.lane, s.units, s.n, s.update_id, s.channel, s.purpose, s.expires_at, s.endpoint_ids
+from slice s join dispatch d on d.id = s.dispatch_id
+where s.sender_id = $1 and s.state = {SliceState.WAITING:d} and s.lane between $2 and $3
+  and s.not_before <= $4 and d.paused_at is null and d.state <> 'cancelled'
+  and not exists (
+      select from slice o
+      where o.state in ({SliceState.RELEASED:d}, {SliceState.IN_FLIGHT:d})
+        and o.incident_id = s.incident_id and o.channel = s.channel and o.update_id < s.update_id)
+order by s.lane, s.update_id desc, s.id
+limit $5
+"""
+RELEASE_SQL = f"""
+update slice s set state = {SliceState.RELEASED:d}, start_at = t.start_at, spacing_s = t.spacing_s
+from unnest($1::bigint[], $2::timestamptz[], $3::float8[]) as t(id, start_at, spacing_s)
+where s.id = t.id and s.id = any($1::bigint[]) and s.state = {SliceState.WAITING:d}
+"""
+SAVE_BUCKETS_SQL = """
+update bucket b set next_free = t.next_free, cell_no = t.cell_no,
+       cells = string_to_array(t.cells, ',')::bigint[]
+from unnest($2::int[], $3::float8[], $4::bigint[], $5::text[]) as t(seconds, next_free, cell_no, cells)
+where b.sender_id = $1 and b.seconds = t.seconds
+"""
+SAVE_CREDIT_SQL = "update sender set floor_credit = $2 where id = $1"
+EXPIRE_SQL = f"""
+with o as materialized (
+    select d.update_id, d.channel, d.endpoint_id, d.purpose, d.slice_id, d.attempt, d.evidence
+    from delivery d
+    where d.update_id = $1 and d.channel = $2 and d.purpose = $3 and d.endpoint_id = any($4::bigint[])
+      and d.slice_id = $5 and d.state = {DeliveryState.PLANNED:d}
+    order by d.endpoint_id for update
+), u as (
+    update delivery d set state = {DeliveryState.EXPIRED:d}, reason = {Decision.TIME_TO_LIVE:d}, done_at = $6
+    from o where d.update_id = $1 and d.channel = $2 and d.purpose = $3
+      and d.endpoint_id = any($4::bigint[]) and d.endpoint_id = o.endpoint_id
+)
+select attempt, evidence, count(*) as n from o group by 1, 2
+"""
+CLOSE_SQL = f"""
+update slice set state = {SliceState.DONE:d}, ended_at = $2, detail = 'too old to be of use'
+where id = any($1::bigint[])
+"""
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What one turn decided, written in one go at its end."""
+
+    granted: list[tuple[asyncpg.Record, Grant]] = field(default_factory=list)
+    stale: list[asyncpg.Record] = field(default_factory=list)
+
+
+async def run(ctx: Context, sender_id: int) -> None:
+    """Give moments to as many waiting slices of one sender as fit before the horizon."""
+    await in_transaction(ctx.pool, lambda conn: release(conn, ctx, sender_id), rng=ctx.rng)
+
+
+async def release(conn: Connection, ctx: Context, sender_id: int) -> int:
+    """One turn under the sender's lock; returns how many slices were released."""
+    now = ctx.now()
+    sender = await conn.fetchrow(LOCK_SENDER_SQL, sender_id)
+    if sender is None or (sender["paused_until"] is not None and sender["paused_until"] > now):
+        return 0
+    rows = {row["seconds"]: row for row in await conn.fetch(BUCKETS_SQL, sender_id)}
+    limits = [Limit(item["count"], item["seconds"]) for item in sender["limits"]]
+    states = [_state(rows[int(limit.seconds)]) for limit in limits]
+    urgent = await conn.fetch(CANDIDATES_SQL, sender_id, 0, 9, now, LOOK_AHEAD)
+    top = urgent[0]["lane"] if urgent else 0
+    first = [row for row in urgent if row["lane"] == top]
+    lower = (
+        await conn.fetch(CANDIDATES_SQL, sender_id, top + 1, 9, now, LOOK_AHEAD // 4)
+        if urgent
+        else []
+    )
+    turn, states, credit = _decide(first, lower, limits, states, sender["floor_credit"], now)
+    await _expire(conn, turn.stale, now)
+    await _write(conn, sender_id, turn, limits, states, credit)
+    return len(turn.granted)
+
+
+def _state(row: asyncpg.Record) -> BucketState:
+    if not row["cells"]:
+        return BucketState()
+    return BucketState(row["next_free"], tuple(row["cells"]), row["cell_no"])
+
+
+def _decide(
+    first: list[asyncpg.Record],
+    lower: list[asyncpg.Record],
+    limits: list[Limit],
+    states: list[BucketState],
+    credit: float,
+    now: datetime,
+) -> tuple[_Plan, list[BucketState], float]:
+    turn = _Plan()
+    queues = {Turn.URGENT: iter(first), Turn.LOWER: iter(lower)}
+    heads = {lane: _next_fresh(queue, turn, now) for lane, queue in queues.items()}
+    while True:
+        choice, next_credit = pick(credit, _cost(heads[Turn.URGENT]), _cost(heads[Turn.LOWER]))
+        row = heads[choice] if choice is not None else None
+        if choice is None or row is None:
+            return turn, states, credit
+        answer = _reserve(row, limits, states, now)
+        if isinstance(answer, Grant):
+            turn.granted.append((row, answer))
+            states, credit = list(answer.states), next_credit
+        elif answer is not None:
+            return turn, states, credit
+        heads[choice] = _next_fresh(queues[choice], turn, now)
+
+
+def _reserve(
+    row: asyncpg.Record, limits: list[Limit], states: list[BucketState], now: datetime
+) -> Reservation | None:
+    """A moment for one slice; None when it can never fit the sender's limits (it then expires, visibly)."""
+    spread = row["channel"] != ChannelKind.EMAIL.code
+    cost = max(1, row["n"] * row["units"])
+    if cost > largest_cost(limits, spread=spread):
+        log.error("slice_exceeds_limits", slice_id=row["id"], cost=cost)
+        return None
+    horizon = URGENT_HORIZON_S if row["lane"] == URGENT_LANE else HORIZON_S
+    return reserve(limits, states, now.timestamp(), cost, horizon, spread=spread)
+
+
+def _next_fresh(queue: Any, turn: _Plan, now: datetime) -> asyncpg.Record | None:
+    """The next slice whose promise still holds; those gone stale are put aside."""
+    for row in queue:
+        if row["expires_at"] > now:
+            found: asyncpg.Record = row
+            return found
+        turn.stale.append(row)
+    return None
+
+
+def _cost(row: asyncpg.Record | None) -> int | None:
+    return None if row is None else max(1, row["n"] * row["units"])
+
+
+async def _expire(conn: Connection, stale: list[asyncpg.Record], now: datetime) -> None:
+    moves: dict[int, Counter[int]] = {}
+    for row in stale:
+        change = moves.setdefault(row["id"], Counter())
+        for group in await conn.fetch(
+            EXPIRE_SQL,
+            row["update_id"],
+            row["channel"],
+            row["purpose"],
+            row["endpoint_ids"],
+            row["id"],
+            now,
+        ):
+            attempt, evidence = group["attempt"], group["evidence"]
+            change[shown(DeliveryState.PLANNED, SliceState.WAITING, attempt, evidence)] -= group[
+                "n"
+            ]
+            change[shown(DeliveryState.EXPIRED, SliceState.DONE, attempt, evidence)] += group["n"]
+    if stale:
+        await conn.execute(CLOSE_SQL, list(moves), now)
+        await tally.add(conn, moves, STATUS_COUNT)
+
+
+async def _write(
+    conn: Connection,
+    sender_id: int,
+    turn: _Plan,
+    limits: list[Limit],
+    states: list[BucketState],
+    credit: float,
+) -> None:
+    if not turn.granted:
+        return
+    await conn.execute(
+        RELEASE_SQL,
+        [row["id"] for row, _ in turn.granted],
+        [datetime.fromtimestamp(grant.start, UTC) for _, grant in turn.granted],
+        [grant.spacing * row["units"] for row, grant in turn.granted],
+    )
+    await conn.execute(
+        SAVE_BUCKETS_SQL,
+        sender_id,
+        [int(limit.seconds) for limit in limits],
+        [state.next_free for state in states],
+        [state.cell_no for state in states],
+        [",".join(map(str, state.cells)) for state in states],
+    )
+    await conn.execute(SAVE_CREDIT_SQL, sender_id, credit)
+    await publish(conn, [_event(row) for row, _ in turn.granted])
+
+
+def _event(row: asyncpg.Record) -> Event:
+    """P0 has consumers of its own, so that no hanging call of a lower lane stands before it."""
+    if row["lane"] == URGENT_LANE:
+        return Event("slice.released.urgent", row["id"], 10)
+    kind = ChannelKind.from_code(row["channel"])
+    return Event(f"slice.released.{kind.value}", row["id"], 10 - row["lane"])

@@ -1,0 +1,197 @@
+"""Send one released slice: e-mail in one request, texts and posts one by one at their reserved moments."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
+import structlog
+
+from channels.model import (
+    Accepted,
+    Channel,
+    ChannelKind,
+    Deferred,
+    Message,
+    Reason,
+    SendResult,
+    Unclear,
+)
+from dispatcher.context import Context
+from dispatcher.db import Connection, in_transaction
+from dispatcher.failpoints import reach
+from dispatcher.jobs import Event, publish
+from dispatcher.stages.send.build import Parcel, batch_message, build, single_message
+from dispatcher.stages.send.claim import Claim, claim, commit_intent
+from dispatcher.stages.send.record import Answers, finish, record
+
+PUBLISHES = ("slices.waiting",)
+log = structlog.get_logger(__name__)
+
+# Answers of texts are written this often: what is not yet written is what a crash leaves in doubt.
+RECORD_EVERY_S = 0.1
+# Results of calls already made are kept this long while the database is away.
+KEEP_RESULTS_S = 60.0
+
+
+async def run(ctx: Context, slice_id: int) -> None:
+    """Claim, intend, send, record. Does nothing when the slice is not (or no longer) released."""
+    held = await claim(ctx, slice_id)
+    if held is None:
+        return
+    await reach("send.after_claim")
+    kind = ChannelKind.from_code(held.slice["channel"])
+    channel = ctx.channels.get(kind)
+    async with ctx.pool.acquire() as conn:
+        parcel = await build(conn, ctx, held.slice)
+    await _wait_until(ctx, held.slice["start_at"])
+    endpoints = await in_transaction(
+        ctx.pool,
+        lambda conn: commit_intent(conn, ctx, held, list(parcel.recipients), ended=parcel.ended),
+        rng=ctx.rng,
+    )
+    if endpoints is None:
+        return
+    ctx.leases[held.id] = held.epoch
+    try:
+        await reach("send.after_intent")
+        going = [endpoint for endpoint in parcel.recipients if endpoint in endpoints]
+        sending = _Sending(ctx, held, channel, parcel)
+        await sending.send(going)
+    finally:
+        ctx.leases.pop(held.id, None)
+
+
+async def _wait_until(ctx: Context, start: datetime | None) -> None:
+    if start is not None and (ahead := (start - ctx.now()).total_seconds()) > 0:
+        await ctx.clock.sleep(ahead)
+
+
+@dataclass(slots=True)
+class _Sending:
+    """One slice in flight: calls the provider and records answers until every call has one."""
+
+    ctx: Context
+    held: Claim
+    channel: Channel | None
+    parcel: Parcel
+    reference: str = ""
+    detail: str = ""
+    buffer: list[tuple[int, SendResult]] = field(default_factory=list)
+    stopped: Deferred | None = None
+
+    @property
+    def _request(self) -> str:
+        return f"{self.held.id}-{self.held.epoch}"
+
+    async def send(self, endpoints: Sequence[int]) -> None:
+        """Send to all and end the slice."""
+        if not endpoints:
+            pass
+        elif self.channel is None:
+            answer = Deferred(
+                Reason.NOT_CONFIGURED, "no credentials in this worker", sender_wide=True
+            )
+            self.buffer += [(endpoint, answer) for endpoint in endpoints]
+        elif self.channel.batch_limit > 1:
+            message = batch_message(
+                self.ctx, self.held.slice, self._request, self.parcel, endpoints
+            )
+            answers = await _ask(self.channel, message)
+            self.buffer += zip(endpoints, answers, strict=True)
+        else:
+            await self._send_one_by_one(self.channel, endpoints)
+        await reach("send.before_record")
+        await self._flush(last=True)
+
+    async def _send_one_by_one(self, channel: Channel, endpoints: Sequence[int]) -> None:
+        done = asyncio.Event()
+        flusher = asyncio.create_task(self._flush_until(done))
+        try:
+            async with asyncio.TaskGroup() as group:
+                started = self.ctx.clock.monotonic()
+                for place, endpoint in enumerate(endpoints):
+                    due = started + place * self.held.slice["spacing_s"]
+                    await self.ctx.clock.sleep(max(0.0, due - self.ctx.clock.monotonic()))
+                    if self.stopped is not None:
+                        self.buffer.append((endpoint, self.stopped))
+                        continue
+                    group.create_task(self._send_one(channel, endpoint))
+        finally:
+            done.set()
+            await flusher
+
+    async def _send_one(self, channel: Channel, endpoint: int) -> None:
+        message = single_message(self.ctx, self.held.slice, self._request, self.parcel, endpoint)
+        (answer,) = await _ask(channel, message)
+        await reach("send.after_one")
+        if isinstance(answer, Deferred) and answer.sender_wide:
+            self.stopped = answer
+        self.buffer.append((endpoint, answer))
+
+    async def _flush_until(self, done: asyncio.Event) -> None:
+        while not done.is_set():
+            await asyncio.sleep(RECORD_EVERY_S)
+            if self.buffer:
+                await self._flush(last=False)
+
+    async def _flush(self, *, last: bool) -> None:
+        batch, self.buffer = self.buffer, []
+        answers = Answers.sort(batch)
+        if answers.unclear:
+            self.detail = next(iter(answers.unclear.values()))
+        if batch and self.channel is not None and self.channel.batch_limit > 1:
+            first = batch[0][1]
+            self.reference = first.provider_ref or "" if isinstance(first, Accepted) else ""
+
+        async def write(conn: Connection) -> None:
+            await record(conn, self.ctx, self.held, answers)
+            if last:
+                await finish(
+                    conn,
+                    self.held,
+                    detail=self.detail,
+                    reference=self.reference,
+                    now=self.ctx.now(),
+                )
+                sender, lane = self.held.slice["sender_id"], self.held.slice["lane"]
+                await publish(conn, [Event("slices.waiting", sender, 10 - lane)])
+
+        await _patiently(lambda: in_transaction(self.ctx.pool, write, rng=self.ctx.rng), self.ctx)
+
+
+async def _ask(channel: Channel, message: Message) -> Sequence[SendResult]:
+    try:
+        answers = await channel.send(message)
+    except (
+        Exception
+    ):  # an adapter promises not to raise: this is our bug, and the message may be out
+        log.exception("adapter_raised", channel=channel.kind, request=message.request_id)
+        return [Unclear("the adapter failed")] * len(message.recipients)
+    if len(answers) != len(message.recipients):
+        log.error("adapter_miscounted", channel=channel.kind, request=message.request_id)
+        return [Unclear("the adapter lost count")] * len(message.recipients)
+    return answers
+
+
+async def _patiently(work: Callable[[], Awaitable[None]], ctx: Context) -> None:
+    """Repeat `work` while the database is away; after a minute the lease ends and reconcile judges."""
+    deadline = ctx.clock.monotonic() + KEEP_RESULTS_S
+    pause = 0.2
+    while True:
+        try:
+            await work()
+        except (
+            OSError,
+            asyncpg.PostgresConnectionError,
+            asyncpg.InterfaceError,
+            TimeoutError,
+        ):
+            if ctx.clock.monotonic() > deadline:
+                log.exception("results_lost")
+                raise
+            await ctx.clock.sleep(pause * ctx.rng.uniform(0.5, 1.5))
+            pause = min(pause * 2, 5.0)
+        else:
+            return

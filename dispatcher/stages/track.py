@@ -1,0 +1,256 @@
+"""Track: stored receipts become evidence. Evidence is a set, so order and repetition cannot matter."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import structlog
+
+from channels.model import ChannelKind, Receipt
+from dispatcher import tally
+from dispatcher.context import Context
+from dispatcher.db import Connection, in_transaction
+from dispatcher.ids import ForgedIdError, Signer
+from dispatcher.jobs import Event, publish
+from dispatcher.rules.states import (
+    EARLIER_ATTEMPTS_SHIFT,
+    STATUS_COUNT,
+    TAKEN_MASK,
+    DeliveryState,
+    SliceState,
+    bit,
+    fact_code,
+    fact_from_code,
+    shown,
+)
+from segments.suppressions import lift_addresses, suppress_addresses
+
+PUBLISHES = ("receipts.arrived",)
+log = structlog.get_logger(__name__)
+
+BATCHES = 50
+MAX_TRIES = 5
+
+STORE_SQL = "insert into receipt_batch (provider, received_at, receipts) values ($1, $2, $3)"
+TAKE_SQL = """
+delete from receipt_batch where id in (
+    select id from receipt_batch where tries < $2 order by id limit $1 for update skip locked)
+returning receipts
+"""
+COUNT_TRY_SQL = """
+update receipt_batch set tries = tries + 1 where id in (
+    select id from receipt_batch where tries < $2 order by id limit $1 for update skip locked)
+"""
+DAYS_SQL = "select ensure_receipt_partition(d) from unnest($1::date[]) as t(d)"
+# Keys are looked up with `= any` on each key column: on a fresh partition a join on unnest would be
+# planned as a scan of the whole update.
+MERGE_SQL = f"""
+with k as materialized (
+    select * from unnest($3::bigint[], $4::smallint[], $5::smallint[], $6::int[])
+                  as t(endpoint_id, purpose, attempt, bits)
+), o as materialized (
+    select endpoint_id, purpose, attempt, evidence, state, slice_id from delivery
+    where update_id = $1 and channel = $2 and endpoint_id = any($3::bigint[])
+    order by endpoint_id, purpose for update
+), n as materialized (
+    select o.*, o.evidence | bit_or(case when k.attempt >= o.attempt then k.bits
+                                         else k.bits << {EARLIER_ATTEMPTS_SHIFT} end) as fresh,
+           bool_or(k.attempt >= o.attempt and k.bits & {TAKEN_MASK} <> 0) as taken
+    from o join k on k.endpoint_id = o.endpoint_id and k.purpose = o.purpose
+    group by o.endpoint_id, o.purpose, o.attempt, o.evidence, o.state, o.slice_id
+), u as (
+    update delivery d set evidence = n.fresh,
+           state = case when n.state = {DeliveryState.UNCONFIRMED:d} and n.taken
+                        then {DeliveryState.ACCEPTED:d} else d.state end,
+           done_at = coalesce(d.done_at, $7::timestamptz)
+    from n
+    where d.update_id = $1 and d.channel = $2 and d.endpoint_id = any($3::bigint[])
+      and d.endpoint_id = n.endpoint_id and d.purpose = n.purpose and n.fresh <> n.evidence
+)
+select n.endpoint_id, n.purpose, n.attempt, n.evidence, n.fresh, n.state, n.taken, n.slice_id,
+       s.state as slice_state, s.incident_id
+from n join slice s on s.id = n.slice_id
+"""
+ARCHIVE_SQL = """
+insert into receipt (day, update_id, endpoint_id, channel, purpose, attempt, fact, matched, at, provider_ref,
+                     detail)
+select (r.at at time zone 'UTC')::date, $1, r.endpoint_id, $2, r.purpose, r.attempt, r.fact,
+       r.endpoint_id = any($10::bigint[]), r.at, r.ref, r.detail
+from unnest($3::bigint[], $4::smallint[], $5::smallint[], $6::smallint[], $7::timestamptz[], $8::text[],
+            $9::text[]) as r(endpoint_id, purpose, attempt, fact, at, ref, detail)
+"""
+REACHED_SQL = """
+insert into reached as r (incident_id, endpoint_id, channels_mask, update_id)
+select t.incident_id, t.endpoint_id, 1 << $3::int, $4
+from unnest($1::bigint[], $2::bigint[]) as t(incident_id, endpoint_id) order by 1, 2
+on conflict (incident_id, endpoint_id) do update
+    set channels_mask = r.channels_mask | excluded.channels_mask,
+        update_id = greatest(r.update_id, excluded.update_id)
+where r.channels_mask | excluded.channels_mask <> r.channels_mask or r.update_id < excluded.update_id
+"""
+REASON_SQL = """
+update delivery set reason = t.reason
+from unnest($3::bigint[], $4::smallint[]) as t(endpoint_id, reason)
+where update_id = $1 and channel = $2 and delivery.endpoint_id = any($3::bigint[])
+  and delivery.endpoint_id = t.endpoint_id and delivery.reason = 0
+"""
+SUPPRESS_SQL = """
+insert into suppression (channel, address_hash, reason, source, at)
+select a.channel, a.hash, $3::smallint, 'provider', $4
+from endpoint e join address a on a.id = e.address_id
+where e.channel = $1 and e.id = any($2::bigint[]) and a.hash is not null
+on conflict do nothing
+"""
+LIFT_SQL = """
+delete from suppression x using endpoint e join address a on a.id = e.address_id
+where e.channel = $1 and e.id = any($2::bigint[]) and x.channel = a.channel and x.address_hash = a.hash
+  and x.source = 'provider'
+"""
+
+
+async def store(
+    conn: Connection, ctx: Context, provider: str, receipts: Sequence[Receipt], *, now: datetime
+) -> int:
+    """Keep verified receipts durably and wake the tracker; returns how many carry a key of ours.
+
+    Inbound opt-outs carry an address instead of a key and are applied at once.
+    """
+    rows = [row for receipt in receipts if (row := _row(ctx.signer, receipt)) is not None]
+    async with conn.transaction():
+        if rows:
+            await conn.execute(STORE_SQL, provider, now, rows)
+            await publish(conn, [Event("receipts.arrived", 0, 5)])
+        by_hand = [item for item in receipts if not item.key and item.address]
+        stops = [item.address for item in by_hand if item.suppress]
+        starts = [item.address for item in by_hand if item.lift]
+        channel = ChannelKind.SMS.code
+        if stops:
+            await suppress_addresses(
+                conn, channel, stops, source="inbound", hash_key=ctx.address_key, now=now
+            )
+        if starts:
+            await lift_addresses(conn, channel, starts, hash_key=ctx.address_key)
+    return len(rows)
+
+
+def _row(signer: Signer, receipt: Receipt) -> dict[str, Any] | None:
+    if not receipt.key:
+        return None
+    try:
+        key = signer.read_delivery_key(receipt.key)
+    except ForgedIdError:
+        log.warning("receipt_with_foreign_key", fact=receipt.fact)
+        return None
+    return {
+        "key": list(key),
+        "fact": fact_code(receipt.fact),
+        "at": receipt.at.isoformat(),
+        "ref": receipt.provider_ref[:100],
+        "detail": receipt.detail[:200],
+        "reason": int(receipt.reason or 0),
+        "suppress": receipt.suppress,
+        "lift": receipt.lift,
+    }
+
+
+async def run(ctx: Context, _key: int) -> None:
+    """Apply waiting receipts, a few batches a transaction, until none is left."""
+    while await apply_some(ctx):
+        pass
+
+
+async def apply_some(ctx: Context) -> bool:
+    """Apply up to BATCHES stored callbacks; True when there may be more.
+
+    A batch that cannot be applied is tried MAX_TRIES times and then stays, visible to `doctor`.
+    """
+
+    async def work(conn: Connection) -> bool:
+        taken = await conn.fetch(TAKE_SQL, BATCHES, MAX_TRIES)
+        groups: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
+        for batch in taken:
+            for row in batch["receipts"]:
+                groups[(row["key"][0], row["key"][1])].append(row)
+        for (update, channel), rows in sorted(groups.items()):
+            await _apply(conn, ctx, update, channel, rows)
+        return len(taken) == BATCHES
+
+    try:
+        return await in_transaction(ctx.pool, work, rng=ctx.rng)
+    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, KeyError, ValueError):
+        log.exception("receipts_not_applied")
+        await ctx.pool.execute(COUNT_TRY_SQL, BATCHES, MAX_TRIES)
+        return True
+
+
+async def _apply(
+    conn: Connection, ctx: Context, update: int, channel: int, rows: list[dict[str, Any]]
+) -> None:
+    masks: dict[tuple[int, int, int], int] = defaultdict(int)
+    for row in rows:
+        _, _, endpoint, purpose, attempt = row["key"]
+        masks[(endpoint, purpose, attempt)] |= bit(fact_from_code(row["fact"]))
+    keys = [list(column) for column in zip(*masks, strict=True)]
+    merged = await conn.fetch(MERGE_SQL, update, channel, *keys, list(masks.values()), ctx.now())
+    await _count(conn, merged)
+    told = [(item["incident_id"], item["endpoint_id"]) for item in merged if item["taken"]]
+    if told:
+        incidents, endpoints = zip(*told, strict=True)
+        await conn.execute(REACHED_SQL, list(incidents), list(endpoints), channel, update)
+    await _archive(conn, update, channel, rows, [item["endpoint_id"] for item in merged])
+    await _consequences(conn, ctx, update, channel, rows)
+
+
+async def _count(conn: Connection, merged: Sequence[asyncpg.Record]) -> None:
+    moves: dict[int, Counter[int]] = defaultdict(Counter)
+    for item in merged:
+        if item["fresh"] == item["evidence"]:
+            continue
+        state = DeliveryState(item["state"])
+        after = (
+            DeliveryState.ACCEPTED
+            if state is DeliveryState.UNCONFIRMED and item["taken"]
+            else state
+        )
+        place, attempt = SliceState(item["slice_state"]), item["attempt"]
+        moves[item["slice_id"]][shown(state, place, attempt, item["evidence"])] -= 1
+        moves[item["slice_id"]][shown(after, place, attempt, item["fresh"])] += 1
+    await tally.add(conn, moves, STATUS_COUNT)
+
+
+async def _archive(
+    conn: Connection, update: int, channel: int, rows: list[dict[str, Any]], matched: list[int]
+) -> None:
+    at = [datetime.fromisoformat(row["at"]) for row in rows]
+    await conn.execute(DAYS_SQL, sorted({moment.date() for moment in at}))
+    await conn.execute(
+        ARCHIVE_SQL,
+        update,
+        channel,
+        [row["key"][2] for row in rows],
+        [row["key"][3] for row in rows],
+        [row["key"][4] for row in rows],
+        [row["fact"] for row in rows],
+        at,
+        [row.get("ref", "") for row in rows],
+        [row.get("detail", "") for row in rows],
+        matched,
+    )
+
+
+async def _consequences(
+    conn: Connection, ctx: Context, update: int, channel: int, rows: list[dict[str, Any]]
+) -> None:
+    """Reasons on the deliveries, and addresses that must (or may again) be used."""
+    reasons = {row["key"][2]: row["reason"] for row in rows if row.get("reason")}
+    if reasons:
+        await conn.execute(REASON_SQL, update, channel, list(reasons), list(reasons.values()))
+    stops = {row["key"][2]: row.get("reason", 0) for row in rows if row.get("suppress")}
+    for reason in sorted(set(stops.values())):
+        endpoints = [endpoint for endpoint, why in stops.items() if why == reason]
+        await conn.execute(SUPPRESS_SQL, channel, endpoints, reason, ctx.now())
+    lifts = [row["key"][2] for row in rows if row.get("lift")]
+    if lifts:
+        await conn.execute(LIFT_SQL, channel, lifts)

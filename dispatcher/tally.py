@@ -1,0 +1,32 @@
+"""Counters on slices: `n_by_status` moves in the transaction that moves the rows, so no row is hot."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from dispatcher.db import Connection
+
+# Deltas arrive as one flat array of 14 numbers a slice; slices are locked in id order.
+ADD_SQL = """
+with delta as (
+    select id, ordinality as place from unnest($1::bigint[]) with ordinality as u(id, ordinality)
+), locked as (
+    select s.id, d.place from slice s join delta d on d.id = s.id
+    where s.id = any($1::bigint[]) order by s.id for update of s
+)
+update slice s set n_by_status = (
+    select array_agg(coalesce(o, 0) + coalesce(d, 0) order by i)
+    from unnest(s.n_by_status, ($2::int[])[(l.place - 1) * $3::int + 1 : l.place * $3::int])
+         with ordinality as t(o, d, i))
+from locked l where s.id = l.id and s.id = any($1::bigint[])
+"""
+
+Moves = Mapping[int, Counter[int]]
+
+
+async def add(conn: Connection, moves: Moves, statuses: int) -> None:
+    """Apply `{slice id: {shown status code: change}}`; all-zero changes are skipped."""
+    real = {key: change for key, change in moves.items() if any(change.values())}
+    if not real:
+        return
+    flat = [change[code] for change in real.values() for code in range(statuses)]
+    await conn.execute(ADD_SQL, list(real), flat, statuses)
