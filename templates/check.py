@@ -42,11 +42,12 @@ def check_templates(folder: Path = FOLDER) -> None:
 def _faults(environment: Environment, file: Path) -> Iterator[str]:
     try:
         tree = environment.parse(file.read_text(encoding="utf-8"))
+        undeclared = meta.find_undeclared_variables(tree)
     except TemplateSyntaxError as error:
         yield f"line {error.lineno}: {error.message}"
         return
     names = set(_NAMES) - ({_ONLY_INTERNAL} if file.name != "internal.j2" else set())
-    for name in sorted(meta.find_undeclared_variables(tree) - names):
+    for name in sorted(undeclared - names):
         yield f"'{name}' is not a name that may be used here"
     for node in tree.find_all(nodes.Getattr):
         if not isinstance(node.node, nodes.Name):

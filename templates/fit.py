@@ -9,14 +9,16 @@ from templates.phrases import sentence
 # Stand for the wording that is still to be chosen; facts cannot contain them.
 SHORT, EXTRA = "\x03", "\x04"
 
+_WORTH_SAYING = 12  # a beginning of fewer characters tells nobody anything
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """A short message whose impact is still to be chosen.
 
-    `frame` holds SHORT and EXTRA. `shorts`: ways to say the impact, fullest first. `extras`: useful
-    sentences, most useful first, added as far as they cost nothing. `finish` gives the final
-    characters, `cost` measures them; `budgets` are tried in turn.
+    `frame` holds SHORT and EXTRA. `shorts`: ways to say the impact, fullest first; the last one is
+    cut where none fits. `extras`: useful sentences, most useful first, added as far as they cost
+    nothing. `finish` gives the final characters, `cost` measures them; `budgets` are tried in turn.
     """
 
     frame: str
@@ -35,7 +37,7 @@ def fitted(draft: Draft) -> str | None:
             if draft.cost(_text(draft, short, ())) <= budget:
                 return _with_extras(draft, short, budget)
     limit = draft.budgets[-1]
-    for short in _cut(draft.shorts[0], draft.ellipsis):
+    for short in _cut(draft.shorts[-1], draft.ellipsis):
         text = _text(draft, short, ())
         if draft.cost(text) <= limit:
             return text
@@ -57,4 +59,8 @@ def _text(draft: Draft, short: str, extras: Sequence[str]) -> str:
 
 def _cut(text: str, ellipsis: str) -> Sequence[str]:
     """Ever shorter beginnings of `text`, cut between words where it has any."""
-    return [text[:end].rstrip(" ,;:.-") + ellipsis for end in reversed(cut_points(text))]
+    return [
+        text[:end].rstrip(" ,;:.-") + ellipsis
+        for end in reversed(cut_points(text))
+        if end >= _WORTH_SAYING
+    ]

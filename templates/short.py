@@ -41,7 +41,9 @@ def write_sms(facts: Facts, context: Mapping[str, object], *, segment: str, pref
         budgets=(SMS_AIM, SMS_LIMIT),
         ellipsis="...",
     )
-    text = _fit(draft, file)
+    # Where an alphabet is so costly that the impact cannot be told, the link still can.
+    bare = as_line(print_words("sms/bare.j2", {**context, "slot": tags}))
+    text = fitted(draft) or _fit(replace(draft, frame=bare), file)
     return Wording(parts={"text": text}, slots=tags.used_slots, segments_worst=worst(text))
 
 
@@ -103,9 +105,13 @@ def _fit(draft: Draft, file: str) -> str:
 def _shorts(facts: Facts, context: Mapping[str, object]) -> Sequence[str]:
     """Ways to say what customers notice, fullest first. What is over is told by its title."""
     title, impact = sentence(facts.title or ""), sentence(facts.impact or "")
-    if context["kind"] == Kind.RESOLVED:
-        return (title,)
-    return tuple(dict.fromkeys((impact, first_sentence(impact), title)))
+    said: tuple[str, ...] = (
+        (title,) if context["kind"] == Kind.RESOLVED else (impact, first_sentence(impact), title)
+    )
+    if facts.data_safe is not None and not facts.data_safe.safe:
+        danger = sentence(facts.data_safe.text)
+        said = (*(f"{way} {danger}" for way in said), danger)
+    return tuple(dict.fromkeys(said))
 
 
 def _extras(folder: str, context: Mapping[str, object]) -> Sequence[str]:
