@@ -27,7 +27,7 @@ _MIGRATION_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _ADVISORY_LOCK: Final = 0x7469_6469_6E67_7300  # "tidings" in bytes
 _BACKOFF_S: Final = 0.02
 
-CREATE_MIGRATION_TABLE = """
+CREATE_MIGRATION_SQL = """
 create table if not exists migration (
     number int primary key, name text not null, checksum text not null, at timestamptz not null)
 """
@@ -194,7 +194,7 @@ async def migrate(conn: Connection, steps: Sequence[Migration] | None = None) ->
 
 
 async def _apply(conn: Connection, steps: Sequence[Migration]) -> list[int]:
-    await conn.execute(CREATE_MIGRATION_TABLE)
+    await conn.execute(CREATE_MIGRATION_SQL)
     applied = await conn.fetch(APPLIED_SQL)
     if len(applied) > len(steps):
         raise MigrationError(
@@ -212,6 +212,14 @@ async def _apply(conn: Connection, steps: Sequence[Migration]) -> list[int]:
             await conn.execute(step.sql)
             await conn.execute(RECORD_MIGRATION_SQL, step.number, step.name, step.checksum)
     return [step.number for step in steps[len(applied) :]]
+
+
+async def one_row(conn: Connection, statement: str, *args: object) -> asyncpg.Record:
+    """The row of a statement that always has one. Raises LookupError when it had none after all."""
+    row = await conn.fetchrow(statement, *args)
+    if row is None:
+        raise LookupError("a statement that always returns a row returned none")
+    return row
 
 
 async def database_clock(conn: Connection) -> datetime:

@@ -1,5 +1,6 @@
 """One PostgreSQL server: made, started after whatever happened before, and stopped."""
 
+import contextlib
 import shutil
 import time
 from collections.abc import Mapping
@@ -92,6 +93,7 @@ class Server:
             return
         # Made elsewhere and moved into place: a kill half-way leaves nothing that looks complete.
         draft = data.with_name("data.new")
+        self._end_makers(draft)
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
         self.account.own(draft)
@@ -106,6 +108,16 @@ class Server:
         # Trust is limited to who may enter the socket's folder, and there is no other way in.
         self._write(draft / "pg_hba.conf", "local all all trust\n")
         draft.rename(data)
+
+    def _end_makers(self, draft: Path) -> None:
+        """End what goes on making a database there for a process that was killed meanwhile."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                is_maker = process.name() in {"initdb", "postgres"}
+                if is_maker and (str(draft) in process.cmdline() or process.cwd() == str(draft)):
+                    process.kill()
+                    while process.status() != psutil.STATUS_ZOMBIE:
+                        time.sleep(_POLL_S)
 
     def _configure(self) -> None:
         self.folder.log.touch(mode=0o600)
@@ -163,10 +175,10 @@ class Server:
         return any(line.strip() == "ready" for line in lines)
 
     def _clear_remains(self) -> None:
-        """Wait for children of a killed server; drop a pid file whose number is somebody else's.
+        """Wait for children of a killed server, then drop the lock files it left.
 
-        PostgreSQL itself takes a pid file seriously as long as any process of its account has that
-        number, and numbers come round again, soon in a container.
+        PostgreSQL itself takes such a file seriously as long as any process of its account has that
+        number: a zombie that nobody reaps, or a stranger, for numbers come round again.
         """
         deadline = time.monotonic() + START_TIMEOUT_S
         while any(self._belongs_here(process) for process in psutil.process_iter()):
@@ -175,7 +187,8 @@ class Server:
                     f"Processes of an earlier PostgreSQL still use {self.folder.data}; end them."
                 )
             time.sleep(_POLL_S)
-        (self.folder.data / "postmaster.pid").unlink(missing_ok=True)
+        for left in (self.folder.data / "postmaster.pid", *self.socket_dir.iterdir()):
+            left.unlink(missing_ok=True)
 
     def _log_tail(self) -> str:
         try:
