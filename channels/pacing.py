@@ -113,6 +113,13 @@ def units_within(limits: Sequence[Limit], seconds: float) -> int:
     return max(1, min((_steady(limit, seconds) for limit in limits), default=_UNBOUNDED))
 
 
+def units_left(limit: Limit, state: BucketState, now: float) -> int:
+    """Units of the window that nobody has taken or reserved, as of `now` (seconds of the epoch)."""
+    here = _micro(now) // _Window.of(limit, state).cell
+    gone = min(max(0, here - state.cell_no), len(state.cells))
+    return max(0, limit.count - sum(state.cells[gone:]))
+
+
 class Turn(Enum):
     """Whose slice is reserved next."""
 
