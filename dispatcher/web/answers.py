@@ -1,0 +1,70 @@
+"""What a handler gives back, and how refusals look on the wire."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel
+
+from dispatcher.rules.problem import FieldProblem, RefusedError
+from dispatcher.web.problems import PROBLEMS
+
+JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"
+
+
+class WebRefusedError(RefusedError):
+    """A refusal of the HTTP layer: `kind` is a row of PROBLEMS, `detail` what is wrong this time."""
+
+    def __init__(
+        self,
+        kind: str,
+        detail: str = "",
+        *,
+        problems: Sequence[FieldProblem] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(PROBLEMS[kind].status, kind, detail or PROBLEMS[kind].title, problems)
+        self.headers = dict(headers or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A JSON answer: a model, so that the route table can describe it."""
+
+    content: BaseModel
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def response(self) -> web.Response:
+        """The answer on the wire."""
+        return web.Response(
+            body=self.content.model_dump_json().encode(),
+            status=self.status,
+            headers=self.headers,
+            content_type=JSON,
+        )
+
+
+def problem_response(refused: RefusedError, *, public_url: str, request_id: str) -> web.Response:
+    """The refusal as RFC 9457."""
+    row = PROBLEMS.get(refused.kind)
+    body: dict[str, object] = {
+        "type": f"{public_url}/problems/{refused.kind}",
+        "title": row.title if row else refused.title,
+        "status": refused.status,
+        "detail": refused.title,
+        "request_id": request_id,
+    }
+    if refused.problems:
+        body["errors"] = [
+            {"pointer": item.pointer, "code": item.code, "detail": item.detail}
+            for item in refused.problems
+        ]
+    return web.Response(
+        body=orjson.dumps(body),
+        status=refused.status,
+        headers=refused.headers if isinstance(refused, WebRefusedError) else None,
+        content_type=PROBLEM_JSON,
+    )

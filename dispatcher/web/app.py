@@ -1,0 +1,26 @@
+"""The web application: routes, middlewares, and what starts and stops with it."""
+
+from aiohttp import web
+
+from dispatcher.context import Context
+from dispatcher.web.boundary import (
+    CONTEXT,
+    add_security_headers,
+    identify,
+    turn_errors_into_problems,
+)
+from dispatcher.web.reading import RECEIPT_LIMIT
+from dispatcher.web.routes import ROUTES
+from dispatcher.web.routing import as_aiohttp
+
+
+def create_app(ctx: Context) -> web.Application:
+    """The application on `ctx`, whose pool is open; run it with any aiohttp runner."""
+    app = web.Application(
+        middlewares=[identify, turn_errors_into_problems], client_max_size=RECEIPT_LIMIT
+    )
+    app[CONTEXT] = ctx
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, as_aiohttp(route), name=route.operation)
+    app.on_response_prepare.append(add_security_headers)
+    return app

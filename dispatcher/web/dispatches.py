@@ -1,0 +1,192 @@
+"""Dispatches: how they stand, their deliveries, and the decisions a person takes about them."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import asyncpg
+
+from channels.model import ChannelKind
+from dispatcher.db import Connection, in_transaction
+from dispatcher.rules.problem import not_found
+from dispatcher.rules.reasons import REASONS
+from dispatcher.rules.states import DeliveryState, Purpose, SliceState, fact_from_code, shown
+from dispatcher.stages import control
+from dispatcher.stages.report.masks import show_address
+from dispatcher.web.answers import Reply
+from dispatcher.web.audit import note
+from dispatcher.web.ids import DISPATCH, INCIDENT, UPDATE, number_of
+from dispatcher.web.lists import Page, PageQuery, page_reply, position
+from dispatcher.web.models import Delivery, DeliveryFact, Dispatch, DispatchControlled
+from dispatcher.web.routing import POOL_WAIT_S, Call, Plain
+from dispatcher.web.scopes import Scope
+
+DISPATCH_SQL = "select * from dispatch where id = $1"
+DELIVERIES_SQL = """
+select d.channel, d.endpoint_id, d.purpose, d.state, d.reason, d.evidence, d.attempt, d.sent_at,
+       d.done_at, s.state as slice_state, a.value as address, acc.external_id as account_id,
+       coalesce(c.external_id, '') as contact_id
+from delivery d
+join slice s on s.id = d.slice_id
+left join address a on a.id = d.address_id
+left join account acc on acc.id = d.account_id
+left join contact_version v on v.id = d.contact_version
+left join contact c on c.id = v.contact_id
+where d.update_id = $1 and s.dispatch_id = $2
+  and ($3::smallint is null or d.channel = $3)
+  and ($4::smallint is null or (d.channel, d.endpoint_id, d.purpose) > ($4, $5::bigint, $6::smallint))
+order by d.channel, d.endpoint_id, d.purpose limit $7
+"""
+FACTS_SQL = """
+select channel, endpoint_id, purpose, attempt, fact, min(at) as at, min(detail) as detail from receipt
+where update_id = $1 and channel = any($2::smallint[]) and endpoint_id = any($3::bigint[]) and matched
+group by channel, endpoint_id, purpose, attempt, fact order by min(at), fact
+"""
+
+
+class DeliveryQuery(PageQuery):
+    """`channel`: only deliveries on this one."""
+
+    channel: ChannelKind | None = None
+
+
+class DeliveryPage(Page[Delivery]):
+    """Deliveries of one dispatch, in the order of their key."""
+
+
+async def get_dispatch(call: Plain) -> Reply:
+    """Its state and how many deliveries have which status."""
+    number = number_of(call.ctx, DISPATCH, call.path("dispatch_id"))
+    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        row = await _row(conn, number)
+        deliveries = await control.counts(conn, number)
+    public = call.ctx.signer.public_id
+    view = Dispatch(
+        id=public(DISPATCH, number),
+        update_id=public(UPDATE, row["update_id"]),
+        incident_id=public(INCIDENT, row["incident_id"]),
+        wave=row["wave"],
+        state=row["state"],
+        paused=row["paused_at"] is not None,
+        deliveries=deliveries,
+        created_at=row["created_at"],
+        planned_at=row["planned_at"],
+        completed_at=row["completed_at"],
+    )
+    return Reply(view)
+
+
+async def cancel(call: Plain) -> Reply:
+    """Withdraw what has not left."""
+    ctx = call.ctx
+    return await _decide(
+        call, "cancel", lambda conn, number: control.cancel(conn, number, now=ctx.now())
+    )
+
+
+async def pause(call: Plain) -> Reply:
+    """Hold what has not left."""
+    ctx = call.ctx
+    return await _decide(
+        call, "pause", lambda conn, number: control.pause(conn, number, now=ctx.now())
+    )
+
+
+async def resume(call: Plain) -> Reply:
+    """Let a paused dispatch go on."""
+    return await _decide(call, "resume", control.resume)
+
+
+async def _decide(
+    call: Plain, action: str, act: Callable[[Connection, int], Awaitable[control.Counts]]
+) -> Reply:
+    text = call.path("dispatch_id")
+    number = number_of(call.ctx, DISPATCH, text)
+
+    async def work(conn: Connection) -> control.Counts:
+        counts = await act(conn, number)
+        await note(
+            conn,
+            at=call.ctx.now(),
+            actor=call.caller.actor,
+            action=f"dispatch.{action}",
+            thing=text,
+            detail={"changed": counts.changed},
+        )
+        return counts
+
+    counts = await in_transaction(call.ctx.pool, work, rng=call.ctx.rng)
+    view = DispatchControlled(
+        dispatch_id=text, changed=counts.changed, deliveries=dict(counts.by_status)
+    )
+    return Reply(view)
+
+
+async def list_deliveries(call: Call[None, DeliveryQuery]) -> Reply:
+    """One row per address and channel with everything known about it."""
+    number = number_of(call.ctx, DISPATCH, call.path("dispatch_id"))
+    after = position(call.query, 3) or (None, None, None)
+    channel = call.query.channel.code if call.query.channel else None
+    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        update_id = (await _row(conn, number))["update_id"]
+        rows = await conn.fetch(
+            DELIVERIES_SQL, update_id, number, channel, *after, call.query.limit + 1
+        )
+        facts = await _facts(conn, update_id, rows)
+    keys = [_key(row) for row in rows]
+    read_pii = call.caller.may(Scope.RECIPIENTS_READ_PII)
+    views = [
+        _delivery(row, facts.get(key, ()), read_pii=read_pii)
+        for key, row in zip(keys, rows, strict=True)
+    ]
+    return page_reply(call, views, keys, DeliveryPage)
+
+
+async def _row(conn: Connection, number: int) -> asyncpg.Record:
+    row = await conn.fetchrow(DISPATCH_SQL, number)
+    if row is None:
+        raise not_found("dispatch")
+    return row
+
+
+def _key(row: asyncpg.Record) -> tuple[int, int, int]:
+    return row["channel"], row["endpoint_id"], row["purpose"]
+
+
+async def _facts(
+    conn: Connection, update_id: int, rows: Sequence[asyncpg.Record]
+) -> Mapping[tuple[int, int, int], Sequence[DeliveryFact]]:
+    channels = sorted({row["channel"] for row in rows})
+    endpoints = [row["endpoint_id"] for row in rows]
+    found: dict[tuple[int, int, int], list[DeliveryFact]] = defaultdict(list)
+    for row in await conn.fetch(FACTS_SQL, update_id, channels, endpoints):
+        found[_key(row)].append(
+            DeliveryFact(
+                fact=fact_from_code(row["fact"]),
+                at=row["at"],
+                attempt=row["attempt"],
+                detail=row["detail"],
+            )
+        )
+    return found
+
+
+def _delivery(row: asyncpg.Record, facts: Sequence[DeliveryFact], *, read_pii: bool) -> Delivery:
+    channel = ChannelKind.from_code(row["channel"])
+    status = shown(
+        DeliveryState(row["state"]), SliceState(row["slice_state"]), row["attempt"], row["evidence"]
+    )
+    reason = REASONS[row["reason"]]
+    return Delivery(
+        channel=channel,
+        purpose=Purpose(row["purpose"]).name.lower(),
+        account_id=row["account_id"],
+        contact_id=row["contact_id"] or None,
+        address=show_address(channel, row["address"], read_pii=read_pii) or None,
+        status=status.word,
+        reason=reason.code or None,
+        reason_text=reason.text or None,
+        attempt=row["attempt"],
+        sent_at=row["sent_at"],
+        done_at=row["done_at"],
+        facts=list(facts),
+    )

@@ -1,0 +1,145 @@
+"""Incidents and their updates, to read."""
+
+from typing import Literal
+
+import asyncpg
+
+from dispatcher.context import Context
+from dispatcher.db import Connection
+from dispatcher.rules.policy import Severity
+from dispatcher.rules.problem import not_found
+from dispatcher.web.answers import Reply
+from dispatcher.web.ids import DISPATCH, INCIDENT, UPDATE, number_of
+from dispatcher.web.lists import Page, PageQuery, page_reply, position
+from dispatcher.web.models import Incident, Update, UpdateWithRenderings
+from dispatcher.web.routing import POOL_WAIT_S, Call, Plain
+from dispatcher.web.wordings import stored_view
+
+INCIDENT_COLUMNS = """
+select i.id, i.source, i.external_id, i.severity, i.status, i.visibility, i.lead, i.started_at,
+       i.resolved_at, coalesce(u.facts ->> 'title', i.subject_title) as title,
+       array(select c.external_id from component c where c.id = any(i.component_ids)
+             order by c.external_id) as component_ids
+from incident i
+left join lateral (
+    select facts from incident_update
+    where incident_id = i.id and state not in ('draft', 'cancelled') order by seq desc limit 1) u on true
+"""
+LIST_SQL = f"""{INCIDENT_COLUMNS}
+where ($1::bigint is null or i.id < $1) and ($2::boolean is null or (i.resolved_at is null) = $2)
+order by i.id desc limit $3
+"""
+ONE_SQL = f"{INCIDENT_COLUMNS} where i.id = $1"
+UPDATE_COLUMNS = """
+select u.*, d.id as dispatch_id
+from incident_update u left join dispatch d on d.update_id = u.id and d.wave = 1
+"""
+UPDATES_SQL = f"""{UPDATE_COLUMNS}
+where u.incident_id = $1 and ($2::int is null or u.seq < $2) order by u.seq desc limit $3
+"""
+UPDATE_SQL = f"{UPDATE_COLUMNS} where u.id = $1"
+RENDERINGS_SQL = """
+select segment, channel, locale, parts, slots, units from rendering
+where update_id = $1 order by channel, segment, locale, id
+"""
+
+
+class IncidentQuery(PageQuery):
+    """`state`: only incidents that go on, or only those that are over."""
+
+    state: Literal["open", "resolved"] | None = None
+
+
+class IncidentPage(Page[Incident]):
+    """Incidents, newest first."""
+
+
+class UpdatePage(Page[Update]):
+    """Updates of one incident, newest first."""
+
+
+async def list_incidents(call: Call[None, IncidentQuery]) -> Reply:
+    """Newest first."""
+    after = position(call.query, 1)
+    wanted = None if call.query.state is None else call.query.state == "open"
+    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        rows = await conn.fetch(LIST_SQL, after and after[0], wanted, call.query.limit + 1)
+    views = [_incident(call.ctx, row) for row in rows]
+    return page_reply(call, views, [(row["id"],) for row in rows], IncidentPage)
+
+
+async def get_incident(call: Plain) -> Reply:
+    """One incident as it stands."""
+    number = number_of(call.ctx, INCIDENT, call.path("incident_id"))
+    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        return Reply(_incident(call.ctx, await _row(conn, number)))
+
+
+async def list_updates(call: Call[None, PageQuery]) -> Reply:
+    """Every update of one incident, drafts too; newest first."""
+    number = number_of(call.ctx, INCIDENT, call.path("incident_id"))
+    after = position(call.query, 1)
+    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        await _row(conn, number)
+        rows = await conn.fetch(UPDATES_SQL, number, after and after[0], call.query.limit + 1)
+    views = [_update(call.ctx, row) for row in rows]
+    return page_reply(call, views, [(row["seq"],) for row in rows], UpdatePage)
+
+
+async def get_update(call: Plain) -> Reply:
+    """One update with every wording made from it."""
+    number = number_of(call.ctx, UPDATE, call.path("update_id"))
+    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        row = await conn.fetchrow(UPDATE_SQL, number)
+        if row is None:
+            raise not_found("update")
+        renderings = [stored_view(dict(item)) for item in await conn.fetch(RENDERINGS_SQL, number)]
+    update = _update(call.ctx, row)
+    return Reply(UpdateWithRenderings(**update.model_dump(), renderings=renderings))
+
+
+async def _row(conn: Connection, number: int) -> asyncpg.Record:
+    row = await conn.fetchrow(ONE_SQL, number)
+    if row is None:
+        raise not_found("incident")
+    return row
+
+
+def _incident(ctx: Context, row: asyncpg.Record) -> Incident:
+    public = ctx.signer.public_id(INCIDENT, row["id"])
+    return Incident(
+        id=public,
+        source=row["source"],
+        external_id=row["external_id"],
+        title=row["title"],
+        severity=Severity(row["severity"]).name,
+        status=row["status"],
+        visibility=row["visibility"],
+        lead=row["lead"],
+        component_ids=row["component_ids"],
+        started_at=row["started_at"],
+        resolved_at=row["resolved_at"],
+        page=f"{ctx.settings.public_url}/i/{public}",
+    )
+
+
+def _update(ctx: Context, row: asyncpg.Record) -> Update:
+    public, dispatch = ctx.signer.public_id, row["dispatch_id"]
+    return Update(
+        id=public(UPDATE, row["id"]),
+        incident_id=public(INCIDENT, row["incident_id"]),
+        dispatch_id=public(DISPATCH, dispatch) if dispatch else None,
+        revision=row["seq"],
+        kind=row["kind"],
+        status=row["status"],
+        severity=Severity(row["severity"]).name,
+        visibility=row["visibility"],
+        mode=row["mode"],
+        state=row["state"],
+        state_detail=row["state_detail"],
+        facts=row["facts"],
+        internal=row["internal"],
+        note=row["note"],
+        created_by=row["created_by"],
+        at=row["at"],
+    )

@@ -1,0 +1,169 @@
+"""API keys: made once, shown once, stored as a hash. `tidings keys` and the API's door use this."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from dispatcher.db import Connection
+from dispatcher.web.answers import WebRefusedError
+from dispatcher.web.audit import note
+from dispatcher.web.scopes import Scope
+
+PREFIX: Final = "tidings_live_"
+_KEY: Final = re.compile(r"tidings_live_([0-9a-f]{12})_([0-9a-f]{64})")
+
+CREATE_SQL = """
+insert into api_key (id, secret_hash, name, scopes, created_at, expires_at)
+values ($1, $2, $3, $4, $5, $6)
+"""
+REVOKE_SQL = "update api_key set revoked_at = $2 where id = $1 and revoked_at is null returning id"
+LIST_SQL = """
+select id, name, scopes, created_at, expires_at, revoked_at, last_used_at
+from api_key order by created_at, id
+"""
+FIND_SQL = """
+select id, secret_hash, scopes, expires_at, revoked_at,
+       last_used_at is null or last_used_at < $2::timestamptz - interval '1 minute' as stale
+from api_key where id = $1
+"""
+# Once a minute is enough to see whether a key is in use, and keeps the row out of hot updates.
+TOUCH_SQL = """
+update api_key set last_used_at = $2
+where id = $1
+  and (last_used_at is null or last_used_at < $2::timestamptz - interval '1 minute')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key just made; `text` is the only copy of the secret there will ever be."""
+
+    id: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredKey:
+    """What is known about a key."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is calling: a key and what it may do."""
+
+    key_id: str
+    scopes: frozenset[str]
+
+    @property
+    def actor(self) -> str:
+        """As it stands in the audit log and on updates."""
+        return f"key:{self.key_id}"
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the key has the scope; `admin` has all."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+async def create_key(
+    conn: Connection,
+    *,
+    name: str,
+    scopes: Collection[Scope],
+    now: datetime,
+    expires_at: datetime | None = None,
+    actor: str = "cli",
+) -> NewKey:
+    """Make and store a key. ValueError without scopes or with an end that has passed."""
+    if not scopes:
+        raise ValueError(f"a key needs at least one scope of: {', '.join(Scope)}")
+    if expires_at is not None and expires_at <= now:
+        raise ValueError("the key would already have expired")
+    key_id, secret = secrets.token_hex(6), secrets.token_hex(32)
+    granted = sorted(str(scope) for scope in scopes)
+    async with conn.transaction():
+        await conn.execute(CREATE_SQL, key_id, _hash(secret), name, granted, now, expires_at)
+        detail = {"scopes": granted}
+        await note(conn, at=now, actor=actor, action="key.create", thing=key_id, detail=detail)
+    return NewKey(key_id, f"{PREFIX}{key_id}_{secret}")
+
+
+async def revoke_key(conn: Connection, key_id: str, *, now: datetime, actor: str = "cli") -> bool:
+    """End a key at once; False when there is none or it is revoked already."""
+    async with conn.transaction():
+        if await conn.fetchval(REVOKE_SQL, key_id, now) is None:
+            return False
+        await note(conn, at=now, actor=actor, action="key.revoke", thing=key_id)
+        return True
+
+
+async def list_keys(conn: Connection) -> list[StoredKey]:
+    """All keys, oldest first."""
+    return [
+        StoredKey(**{**row, "scopes": tuple(row["scopes"])}) for row in await conn.fetch(LIST_SQL)
+    ]
+
+
+async def admit(conn: Connection, authorization: str | None, *, now: datetime) -> Caller:
+    """The caller behind an Authorization header.
+
+    Raises WebRefusedError (401). That a key is revoked or expired is told only to who holds its
+    secret; to everybody else it is unknown.
+    """
+    key_id, secret = _parse(authorization)
+    row = await conn.fetchrow(FIND_SQL, key_id, now)
+    # Compared even when there is no row: the time taken must not tell which ids exist.
+    stored = row["secret_hash"] if row else bytes(hashlib.sha256().digest_size)
+    if not hmac.compare_digest(stored, _hash(secret)) or row is None:
+        raise _refusal("key-unknown", "There is no such API key at this installation")
+    if row["revoked_at"] is not None:
+        raise _refusal("key-revoked", f"The API key {key_id} was revoked")
+    if row["expires_at"] is not None and row["expires_at"] <= now:
+        raise _refusal("key-expired", f"The API key {key_id} expired at {row['expires_at']:%F %TZ}")
+    if row["stale"]:
+        await conn.execute(TOUCH_SQL, key_id, now)
+    return Caller(key_id, frozenset(row["scopes"]))
+
+
+def require(caller: Caller, scope: Scope) -> None:
+    """Raises WebRefusedError (403) that names the scope the key lacks."""
+    if not caller.may(scope):
+        raise WebRefusedError(
+            "missing-scope",
+            f"This needs the scope {scope}, which the API key {caller.key_id} does not have",
+        )
+
+
+def _parse(authorization: str | None) -> tuple[str, str]:
+    if not authorization:
+        raise _refusal("key-missing", "Send Authorization: Bearer tidings_live_…")
+    scheme, _, text = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise _refusal("key-malformed", "The Authorization scheme must be Bearer")
+    match = _KEY.fullmatch(text.strip())
+    if match is None:
+        raise _refusal("key-malformed", "A key looks like tidings_live_<12 hex>_<64 hex>")
+    return match[1], match[2]
+
+
+def _refusal(kind: str, detail: str) -> WebRefusedError:
+    error = "" if kind == "key-missing" else ', error="invalid_token"'
+    challenge = {"WWW-Authenticate": f'Bearer realm="tidings"{error}'}
+    return WebRefusedError(kind, detail, headers=challenge)
+
+
+def _hash(secret: str) -> bytes:
+    # Plain SHA-256 suffices: the secret has 256 random bits, there is nothing to guess.
+    return hashlib.sha256(secret.encode()).digest()

@@ -1,0 +1,72 @@
+"""Lists by keyset: `?limit=&cursor=` in, `{"data": […], "next_cursor": …}` and a Link header out."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Annotated, Final, Generic, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+from yarl import URL
+
+from dispatcher.rules.problem import FieldProblem
+from dispatcher.web.answers import Reply, WebRefusedError
+from dispatcher.web.routing import Call
+
+T = TypeVar("T")
+_BIGINT: Final = 2**63
+
+
+class PageQuery(BaseModel):
+    """Where in a list, and how much of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    cursor: Annotated[str, Field(max_length=200)] | None = None
+
+
+Q = TypeVar("Q", bound=PageQuery)
+
+
+class Page(BaseModel, Generic[T]):
+    """Some rows of a list; `next_cursor` is null on the last page."""
+
+    data: list[T]
+    next_cursor: str | None
+
+
+def position(query: PageQuery, length: int) -> tuple[int, ...] | None:
+    """The key of the last row already seen, None at the beginning. Refuses a damaged cursor."""
+    if query.cursor is None:
+        return None
+    try:
+        raw = base64.b64decode(query.cursor.encode("ascii"), altchars=b"-_", validate=True)
+        key = orjson.loads(raw)
+    except (UnicodeEncodeError, binascii.Error, orjson.JSONDecodeError):
+        key = None
+    if not isinstance(key, list) or len(key) != length or not all(map(_is_bigint, key)):
+        finding = FieldProblem("?cursor", "invalid", "Use next_cursor as it was given")
+        raise WebRefusedError("invalid-query", problems=[finding])
+    return tuple(key)
+
+
+def page_reply(
+    call: Call[None, Q], rows: Sequence[T], keys: Sequence[Sequence[int]], model: type[Page[T]]
+) -> Reply:
+    """The page of `rows`, of which one more than the limit was asked for; `keys` are their keys."""
+    limit = call.query.limit
+    cursor = None
+    if len(rows) > limit:
+        raw = orjson.dumps(list(keys[limit - 1]))
+        cursor = base64.urlsafe_b64encode(raw).decode()
+    headers = {}
+    if cursor is not None:
+        here = URL(call.ctx.settings.public_url).join(URL(call.request.path, encoded=False))
+        following = here.with_query({**call.request.query, "cursor": cursor})
+        headers["Link"] = f'<{following}>; rel="next"'
+    return Reply(model(data=list(rows[:limit]), next_cursor=cursor), headers=headers)
+
+
+def _is_bigint(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -_BIGINT <= value < _BIGINT

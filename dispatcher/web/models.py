@@ -1,0 +1,212 @@
+"""What the API answers, as models: the route table names them, the description is made from them."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+
+class UpdateLinks(BaseModel):
+    """Where to look next; `release` only for a draft."""
+
+    incident: str
+    update: str
+    dispatch: str | None
+    release: str | None
+    page: str
+
+    @property
+    def location(self) -> str:
+        """The thing that was begun: the dispatch, or the draft."""
+        return self.dispatch or self.update
+
+
+class UpdateAccepted(BaseModel):
+    """The answer to an update; `missing` names the facts a draft lacks."""
+
+    incident_id: str
+    update_id: str
+    dispatch_id: str | None
+    state: str
+    missing: list[str]
+    links: UpdateLinks
+
+
+class AudienceCount(BaseModel):
+    """How many people of a segment on a channel; `reason` is null where they would be told."""
+
+    segment: str
+    channel: str
+    reason: str | None
+    people: int
+
+
+class RenderingView(BaseModel):
+    """One wording, with fallback phrases where a person's words will stand."""
+
+    segment: str | None
+    channel: str
+    locale: str
+    parts: dict[str, str]
+    units: int
+
+
+class LintFinding(BaseModel):
+    """One thing wrong with one part of one wording."""
+
+    rule: str
+    level: str
+    channel: str
+    segment: str | None
+    part: str
+    detail: str
+
+
+class Preview(BaseModel):
+    """What a dry run found; nothing of it was stored."""
+
+    mode: str
+    kind: str
+    missing: list[str]
+    audience: list[AudienceCount]
+    renderings: list[RenderingView]
+    lint: list[LintFinding]
+
+
+class Incident(BaseModel):
+    """One incident as it stands."""
+
+    id: str
+    source: str
+    external_id: str
+    title: str
+    severity: str
+    status: str
+    visibility: str
+    lead: str
+    component_ids: list[str]
+    started_at: datetime
+    resolved_at: datetime | None
+    page: str
+
+
+class Update(BaseModel):
+    """One revision of an incident's facts; `state_detail` says why it failed, if it did."""
+
+    id: str
+    incident_id: str
+    dispatch_id: str | None
+    revision: int
+    kind: str
+    status: str
+    severity: str
+    visibility: str
+    mode: str
+    state: str
+    state_detail: str
+    facts: dict[str, Any]
+    internal: dict[str, Any]
+    note: str
+    created_by: str
+    at: datetime
+
+
+class UpdateWithRenderings(Update):
+    """A revision and every wording made from it."""
+
+    renderings: list[RenderingView]
+
+
+class Dispatch(BaseModel):
+    """One fan-out; `deliveries` counts them by status."""
+
+    id: str
+    update_id: str
+    incident_id: str
+    wave: int
+    state: str
+    paused: bool
+    deliveries: dict[str, int]
+    created_at: datetime
+    planned_at: datetime | None
+    completed_at: datetime | None
+
+
+class DispatchControlled(BaseModel):
+    """What a person's decision changed, exactly, and all deliveries by status after it."""
+
+    dispatch_id: str
+    changed: int
+    deliveries: dict[str, int]
+
+
+class DeliveryFact(BaseModel):
+    """One thing known about a delivery, and since when."""
+
+    fact: str
+    at: datetime
+    attempt: int
+    detail: str
+
+
+class Delivery(BaseModel):
+    """One message to one address. `address` is masked without recipients:read_pii."""
+
+    channel: str
+    purpose: str
+    account_id: str | None
+    contact_id: str | None
+    address: str | None
+    status: str
+    reason: str | None
+    reason_text: str | None
+    attempt: int
+    sent_at: datetime | None
+    done_at: datetime | None
+    facts: list[DeliveryFact]
+
+
+class Window(BaseModel):
+    """One limit of a sender: at most `limit` units in `seconds`; `left` of them now."""
+
+    limit: int
+    seconds: int
+    left: int
+
+
+class Sender(BaseModel):
+    """One provider identity and what it may send now."""
+
+    provider: str
+    identity: str
+    windows: list[Window]
+    paused_until: datetime | None
+    paused_why: str | None
+
+
+class ChannelView(BaseModel):
+    """One way messages leave."""
+
+    channel: str
+    configured: bool
+    senders: list[Sender]
+
+
+class ChannelList(BaseModel):
+    """All channels."""
+
+    data: list[ChannelView]
+
+
+class SegmentView(BaseModel):
+    """One segment; `always` segments are told of every incident."""
+
+    name: str
+    always: bool
+    accounts: int
+
+
+class SegmentList(BaseModel):
+    """All segments in the order in which their rules are tried."""
+
+    data: list[SegmentView]

@@ -1,0 +1,88 @@
+"""What this installation has: channels with what is left of their limits, and segments."""
+
+from collections import defaultdict
+
+import asyncpg
+
+from channels.model import ChannelKind
+from channels.pacing import BucketState, Limit, units_left
+from dispatcher.web.answers import Reply
+from dispatcher.web.models import ChannelList, ChannelView, SegmentList, SegmentView, Sender, Window
+from dispatcher.web.routing import POOL_WAIT_S, Plain
+
+SENDERS_SQL = """
+select id, channel, provider, identity, configured, limits, paused_until, paused_why from sender
+order by channel, configured desc, id
+"""
+BUCKETS_SQL = "select sender_id, seconds, next_free, cells, cell_no from bucket"
+SEGMENTS_SQL = """
+select segment, count(*) as n from account where removed_at is null group by segment
+"""
+
+
+async def list_channels(call: Plain) -> Reply:
+    """Limits, what is left of them now, and what is paused and why."""
+    now = call.ctx.now()
+    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        senders = await conn.fetch(SENDERS_SQL)
+        rows = await conn.fetch(BUCKETS_SQL)
+    states = {
+        (row["sender_id"], row["seconds"]): BucketState(
+            row["next_free"], tuple(row["cells"]) or BucketState().cells, row["cell_no"]
+        )
+        for row in rows
+    }
+    found: dict[int, list[Sender]] = defaultdict(list)
+    configured = {ChannelKind.BANNER.code}  # nothing is sent, so nothing needs credentials
+    for row in senders:
+        if row["configured"]:
+            configured.add(row["channel"])
+        paused = row["paused_until"] is not None and row["paused_until"] > now
+        found[row["channel"]].append(
+            Sender(
+                provider=row["provider"],
+                identity=row["identity"],
+                windows=_windows(row, states, now.timestamp()),
+                paused_until=row["paused_until"] if paused else None,
+                paused_why=row["paused_why"] if paused else None,
+            )
+        )
+    return Reply(
+        ChannelList(
+            data=[
+                ChannelView(
+                    channel=kind, configured=kind.code in configured, senders=found[kind.code]
+                )
+                for kind in ChannelKind
+            ]
+        )
+    )
+
+
+def _windows(
+    sender: asyncpg.Record, states: dict[tuple[int, int], BucketState], now: float
+) -> list[Window]:
+    windows = []
+    for item in sender["limits"]:
+        limit = Limit(item["count"], item["seconds"])
+        state = states.get((sender["id"], item["seconds"]), BucketState())
+        left = units_left(limit, state, now)
+        windows.append(Window(limit=item["count"], seconds=item["seconds"], left=left))
+    return windows
+
+
+async def list_segments(call: Plain) -> Reply:
+    """Segments in the order of their rules, with the number of accounts in each."""
+    rules = call.ctx.segment_rules
+    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        counts = {row["segment"]: row["n"] for row in await conn.fetch(SEGMENTS_SQL)}
+    return Reply(
+        SegmentList(
+            data=[
+                SegmentView(
+                    name=name, always=name in rules.always_segments, accounts=counts.get(name, 0)
+                )
+                for name in rules.segments
+            ]
+        )
+    )

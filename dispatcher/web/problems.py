@@ -1,0 +1,225 @@
+"""Every kind of refusal, in one table: the `type` of RFC 9457, its status, what it means, what to do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One row; `title` never varies, `remedy` tells the caller what to do."""
+
+    status: int
+    title: str
+    meaning: str
+    remedy: str
+
+
+PROBLEMS: Final[Mapping[str, Kind]] = {
+    "malformed-json": Kind(
+        status=400,
+        title="The body is not JSON",
+        meaning="The body is empty, cut off, nested too deeply, or not JSON at all.",
+        remedy="Send one JSON object in UTF-8.",
+    ),
+    "malformed-request": Kind(
+        status=400,
+        title="The request cannot be read",
+        meaning="Part of the HTTP request itself is damaged, such as a compressed body.",
+        remedy="Check the client or the proxy in between.",
+    ),
+    "malformed-receipt": Kind(
+        status=400,
+        title="The receipt cannot be read",
+        meaning="A provider's callback is incomplete, unsigned, or not in the form we know.",
+        remedy="Check the callback address configured at the provider.",
+    ),
+    "idempotency-key-missing": Kind(
+        status=400,
+        title="The Idempotency-Key header is missing",
+        meaning="An update is accepted once however often it is sent, and the key tells which is which.",
+        remedy="Send Idempotency-Key with 1 to 200 printable characters, the same on every retry.",
+    ),
+    "invalid-query": Kind(
+        status=400,
+        title="The query cannot be used",
+        meaning="A query parameter is unknown, given twice, or has a value it cannot have.",
+        remedy="See `errors`: each entry names one parameter.",
+    ),
+    "key-missing": Kind(
+        status=401,
+        title="An API key is needed",
+        meaning="The request has no Authorization header.",
+        remedy="Send Authorization: Bearer tidings_live_…; `tidings keys create` makes a key.",
+    ),
+    "key-malformed": Kind(
+        status=401,
+        title="The API key is malformed",
+        meaning="The Authorization header does not hold a key of the form tidings_live_<id>_<secret>.",
+        remedy="Check that the whole key was copied and that the scheme is Bearer.",
+    ),
+    "key-unknown": Kind(
+        status=401,
+        title="The API key is not known here",
+        meaning="The key is well formed, but no such key was made at this installation.",
+        remedy="Check that the key belongs to this installation.",
+    ),
+    "key-revoked": Kind(
+        status=401,
+        title="The API key was revoked",
+        meaning="Somebody revoked this key; it will not work again.",
+        remedy="Make a new one with `tidings keys create`.",
+    ),
+    "key-expired": Kind(
+        status=401,
+        title="The API key has expired",
+        meaning="The key was made with an end, and that has passed.",
+        remedy="Make a new one with `tidings keys create`.",
+    ),
+    "banner-token-invalid": Kind(
+        status=401,
+        title="The banner token is not valid",
+        meaning="It is missing, damaged, signed with another key, expired, or valid for over an hour.",
+        remedy="Fetch a fresh token from your own backend and connect again.",
+    ),
+    "missing-scope": Kind(
+        status=403,
+        title="The API key lacks a scope",
+        meaning="The key is valid, but not for this.",
+        remedy="Use a key with the scope that `detail` names.",
+    ),
+    "origin-not-allowed": Kind(
+        status=403,
+        title="This web page may not read the banner",
+        meaning="The Origin of the page is not among banner.origins.",
+        remedy="Add the exact origin, such as https://app.example.com, to the settings.",
+    ),
+    "forged-receipt": Kind(
+        status=403,
+        title="The receipt is not signed by the provider",
+        meaning="The signature does not fit the configured key and the configured public address.",
+        remedy="Check public_url and the provider's signing key in the settings.",
+    ),
+    "not-found": Kind(
+        status=404,
+        title="There is nothing here",
+        meaning="There is no such path or object, or not for you.",
+        remedy="Check the address. Ids are opaque: use them as they were given.",
+    ),
+    "method-not-allowed": Kind(
+        status=405,
+        title="The method is not allowed here",
+        meaning="The path exists, but not with this method.",
+        remedy="Use one of the methods in the Allow header.",
+    ),
+    "timeout": Kind(
+        status=408,
+        title="The body took too long",
+        meaning="The request's body did not arrive in time.",
+        remedy="Send it again.",
+    ),
+    "idempotency-key-in-use": Kind(
+        status=409,
+        title="The same request is still running",
+        meaning="Another request with this Idempotency-Key has not been answered yet.",
+        remedy="Wait for Retry-After and send it again: the answer will be the stored one.",
+    ),
+    "not-a-draft": Kind(
+        status=409,
+        title="The update is not a draft",
+        meaning="Only a draft can be released, and only once.",
+        remedy="Look at the update's state.",
+    ),
+    "overtaken": Kind(
+        status=409,
+        title="A newer update exists",
+        meaning="The draft was written before the incident's newest update and may contradict it.",
+        remedy="Write the draft again.",
+    ),
+    "dispatch-over": Kind(
+        status=409,
+        title="The dispatch has ended",
+        meaning="It is completed or cancelled, so there is nothing left to stop.",
+        remedy="Look at its report.",
+    ),
+    "not-paused": Kind(
+        status=409,
+        title="The dispatch is not paused",
+        meaning="Only a paused dispatch can be resumed.",
+        remedy="Nothing to do: it is going on.",
+    ),
+    "too-large": Kind(
+        status=413,
+        title="The body is too large",
+        meaning="The body is larger than this address accepts.",
+        remedy="Send less at once; `detail` names the limit.",
+    ),
+    "wrong-content-type": Kind(
+        status=415,
+        title="The body must be JSON",
+        meaning="Content-Type is not application/json.",
+        remedy="Send Content-Type: application/json.",
+    ),
+    "content-encoding": Kind(
+        status=415,
+        title="Compressed bodies are not accepted",
+        meaning="The request has a Content-Encoding.",
+        remedy="Send the body as it is.",
+    ),
+    "invalid-request": Kind(
+        status=422,
+        title="The request cannot be accepted",
+        meaning="The body is JSON, but one or more fields are missing, unknown or wrong.",
+        remedy="See `errors`: each entry points at one field.",
+    ),
+    "empty-audience": Kind(
+        status=422,
+        title="Nobody would be told",
+        meaning="No contact matches the components, regions, segments and accounts given.",
+        remedy="Check them with `tidings audience count`, or import usage of the component.",
+    ),
+    "incomplete-draft": Kind(
+        status=422,
+        title="The draft is not complete",
+        meaning="Facts are missing without which no message can be written.",
+        remedy="Post the missing facts; `errors` names them.",
+    ),
+    "cannot-be-worded": Kind(
+        status=422,
+        title="No message can be written from these facts",
+        meaning="The templates cannot make a text that fits from what was posted.",
+        remedy="See `detail`; shorten or complete the facts.",
+    ),
+    "idempotency-key-reused": Kind(
+        status=422,
+        title="The Idempotency-Key was used for another body",
+        meaning="Within 72 hours a key stands for one body.",
+        remedy="Use a new key for a new update.",
+    ),
+    "too-many-streams": Kind(
+        status=429,
+        title="Too many open banner streams",
+        meaning="This user, or this process, has as many streams open as are allowed.",
+        remedy="Share one stream per browser, or poll GET /v1/banner.",
+    ),
+    "internal-error": Kind(
+        status=500,
+        title="Something went wrong here",
+        meaning="This is a fault of ours. Nothing was half done.",
+        remedy="Send it again; if it stays, report `request_id` to the operator.",
+    ),
+    "unavailable": Kind(
+        status=503,
+        title="The database cannot be reached",
+        meaning="Nothing was stored.",
+        remedy="Wait for Retry-After and send it again with the same Idempotency-Key.",
+    ),
+}
+
+BY_STATUS: Final[Mapping[int, str]] = {
+    404: "not-found",
+    405: "method-not-allowed",
+    408: "timeout",
+    413: "too-large",
+}
+"""Which kind stands for what the HTTP library itself refuses; 400 stands for the rest."""

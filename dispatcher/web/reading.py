@@ -1,0 +1,123 @@
+"""Bodies and queries into models; every refusal names the field and never repeats its value."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dispatcher.rules.problem import FieldProblem
+from dispatcher.web.answers import JSON, WebRefusedError
+
+BODY_LIMIT: Final = 1024 * 1024
+RECEIPT_LIMIT: Final = 8 * 1024 * 1024
+BODY_TIMEOUT_S: Final = 30.0
+_DEPTH_LIMIT: Final = 20
+
+B = TypeVar("B", bound=BaseModel)
+
+
+class NoQuery(BaseModel):
+    """A route without query parameters: any is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+async def read_bytes(
+    request: web.Request, *, limit: int = BODY_LIMIT, may_be_compressed: bool = False
+) -> bytes:
+    """The raw body. Refuses with 408, 413 or 415 before it has read more than it must."""
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
+    if encoding != "identity" and not may_be_compressed:
+        raise WebRefusedError("content-encoding")
+    too_large = WebRefusedError("too-large", f"At most {limit} bytes are accepted here")
+    if (request.content_length or 0) > limit:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    raise too_large
+    except TimeoutError:
+        raise WebRefusedError("timeout") from None
+    return bytes(body)
+
+
+async def read_json(request: web.Request) -> Any:
+    """The body as JSON values that PostgreSQL can store."""
+    if request.content_type != JSON:
+        raise WebRefusedError("wrong-content-type")
+    raw = await read_bytes(request)
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise WebRefusedError("malformed-json") from None
+    _refuse_unstorable(value)
+    return value
+
+
+def as_model(value: object, model: type[B]) -> B:
+    """The value as `model`; 422 with one JSON pointer per finding."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise WebRefusedError("invalid-request", problems=list(_findings(error))) from None
+
+
+def read_query(request: web.Request, model: type[B]) -> B:
+    """The query parameters as `model`; each may occur once."""
+    query = request.query
+    twice = [name for name in query if len(query.getall(name)) > 1]
+    if twice:
+        raise WebRefusedError(
+            "invalid-query",
+            problems=[
+                FieldProblem(f"?{name}", "given_twice", "This parameter may occur once")
+                for name in dict.fromkeys(twice)
+            ],
+        )
+    if any("\x00" in value for value in query.values()):
+        raise WebRefusedError("invalid-query", "A parameter contains the character U+0000")
+    try:
+        return model.model_validate(dict(query))
+    except ValidationError as error:
+        problems = [
+            FieldProblem(f"?{item.pointer.removeprefix('/')}", item.code, item.detail)
+            for item in _findings(error)
+        ]
+        raise WebRefusedError("invalid-query", problems=problems) from None
+
+
+def _findings(error: ValidationError) -> Iterator[FieldProblem]:
+    for item in error.errors(include_url=False, include_context=False, include_input=False):
+        detail = item["msg"].removeprefix("Value error, ")
+        yield FieldProblem(pointer(item["loc"]), item["type"], detail)
+
+
+def pointer(path: Sequence[str | int]) -> str:
+    """RFC 6901: `/facts/workaround/steps/0`."""
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
+
+
+def _refuse_unstorable(value: object) -> None:
+    """PostgreSQL has no U+0000 in texts; what is nested deeper than any model is an attack."""
+    waiting: list[tuple[tuple[str | int, ...], object]] = [((), value)]
+    while waiting:
+        path, item = waiting.pop()
+        if len(path) > _DEPTH_LIMIT:
+            raise WebRefusedError("malformed-json", f"Nested deeper than {_DEPTH_LIMIT} levels")
+        if isinstance(item, str) and "\x00" in item:
+            detail = "The character U+0000 cannot be stored"
+            raise WebRefusedError(
+                "invalid-request", problems=[FieldProblem(pointer(path), "nul_character", detail)]
+            )
+        if isinstance(item, dict):
+            if any("\x00" in key for key in item):
+                raise WebRefusedError("invalid-request", "A field name contains U+0000")
+            waiting += [((*path, key), inner) for key, inner in item.items()]
+        elif isinstance(item, list):
+            waiting += [((*path, place), inner) for place, inner in enumerate(item)]

@@ -1,0 +1,79 @@
+"""A route as data: method, path, who may, what comes in, what goes out, and the function that does it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from dispatcher.context import Context
+from dispatcher.web.answers import Reply
+from dispatcher.web.boundary import CONTEXT
+from dispatcher.web.keys import Caller, admit, require
+from dispatcher.web.reading import NoQuery, as_model, read_json, read_query
+from dispatcher.web.scopes import Guard, Scope
+
+B = TypeVar("B", bound=BaseModel | None)
+Q = TypeVar("Q", bound=BaseModel)
+
+NOBODY = Caller("", frozenset())
+POOL_WAIT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[B, Q]):
+    """One admitted request: its context, caller, and what was read from body and query."""
+
+    request: web.Request
+    ctx: Context
+    caller: Caller
+    body: B
+    query: Q
+
+    def path(self, name: str) -> str:
+        """A part of the path, as the caller wrote it."""
+        return self.request.match_info[name]
+
+
+Plain: TypeAlias = Call[None, NoQuery]
+Answer: TypeAlias = Reply | web.StreamResponse
+Handler: TypeAlias = Callable[[Call[B, Q]], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route(Generic[B, Q]):
+    """One row of the table. `replies`: status -> model; empty where the answer is not JSON."""
+
+    method: str
+    path: str
+    operation: str
+    guard: Scope | Guard
+    handler: Handler[B, Q]
+    query: type[Q]
+    body: type[B] | None = None
+    replies: Mapping[int, type[BaseModel]] = field(default_factory=dict)
+
+
+def as_aiohttp(route: Route[Any, Any]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """What aiohttp calls: admit, read, handle, answer, in this order."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        ctx = request.app[CONTEXT]
+        caller = NOBODY
+        if isinstance(route.guard, Scope):
+            caller = await _admit(ctx, request, route.guard)
+        query = read_query(request, route.query)
+        body = as_model(await read_json(request), route.body) if route.body else None
+        answer = await route.handler(Call(request, ctx, caller, body, query))
+        return answer.response() if isinstance(answer, Reply) else answer
+
+    return handle
+
+
+async def _admit(ctx: Context, request: web.Request, scope: Scope) -> Caller:
+    authorization = request.headers.get("Authorization")
+    async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        caller = await admit(conn, authorization, now=ctx.now())
+    require(caller, scope)
+    return caller

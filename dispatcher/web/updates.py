@@ -1,0 +1,100 @@
+"""`POST /v1/updates`, the one call an upstream needs, and what was made of it."""
+
+from dataclasses import dataclass
+
+from dispatcher.context import Context
+from dispatcher.db import Connection, in_transaction
+from dispatcher.failpoints import reach
+from dispatcher.stages.accept import AcceptedUpdate, UpdateIn, accept, release_draft
+from dispatcher.web import idempotency
+from dispatcher.web.answers import Reply
+from dispatcher.web.audit import note
+from dispatcher.web.idempotency import Answered, Attempt
+from dispatcher.web.ids import DISPATCH, INCIDENT, UPDATE, number_of
+from dispatcher.web.models import UpdateAccepted, UpdateLinks
+from dispatcher.web.preview import preview
+from dispatcher.web.reading import NoQuery
+from dispatcher.web.routing import Call, Plain
+
+
+async def post_update(call: Call[UpdateIn, NoQuery]) -> Reply:
+    """Take one update in, once per Idempotency-Key; 202 is answered after the commit."""
+    key = idempotency.read_key(call.request.headers.get("Idempotency-Key"))
+    if call.body.mode == "dry_run":
+        return Reply(await preview(call.ctx, call.body, actor=call.caller.actor))
+    body_hash = idempotency.fingerprint(call.body.model_dump(mode="json", exclude_unset=True))
+    attempt = Attempt(call.caller.key_id, key, body_hash)
+    work = _Acceptance(call.ctx, call.body, attempt, call.caller.actor)
+    answered, replayed = await in_transaction(call.ctx.pool, work.run, rng=call.ctx.rng)
+    await reach("accept.after_commit")
+    headers = {"Location": answered.location}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return Reply(UpdateAccepted.model_validate(answered.response), answered.status, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Acceptance:
+    """The transaction of one POST; may be begun again after a conflict."""
+
+    ctx: Context
+    body: UpdateIn
+    attempt: Attempt
+    actor: str
+
+    async def run(self, conn: Connection) -> tuple[Answered, bool]:
+        now = self.ctx.now()
+        before = await idempotency.begin(conn, self.attempt, now=now)
+        if before is not None:
+            return before, True
+        accepted = await accept(conn, self.ctx, self.body, actor=self.actor, now=now)
+        view = accepted_view(self.ctx, accepted)
+        answer = Answered(202, view.links.location, view.model_dump(mode="json"))
+        await idempotency.finish(conn, self.attempt, answer, now=now)
+        await note(
+            conn,
+            at=now,
+            actor=self.actor,
+            action="update.post",
+            thing=view.update_id,
+            detail={"state": view.state},
+        )
+        await reach("accept.before_commit")
+        return answer, False
+
+
+async def release_update(call: Plain) -> Reply:
+    """Send a draft on its way."""
+    ctx = call.ctx
+    update_id = number_of(ctx, UPDATE, call.path("update_id"))
+
+    async def work(conn: Connection) -> UpdateAccepted:
+        now, actor = ctx.now(), call.caller.actor
+        view = accepted_view(ctx, await release_draft(conn, ctx, update_id, now=now))
+        await note(conn, at=now, actor=actor, action="update.release", thing=view.update_id)
+        return view
+
+    view = await in_transaction(ctx.pool, work, rng=ctx.rng)
+    return Reply(view, 202, {"Location": view.links.location})
+
+
+def accepted_view(ctx: Context, accepted: AcceptedUpdate) -> UpdateAccepted:
+    """What came of an update, with public ids and where to look next."""
+    public = ctx.signer.public_id
+    incident = public(INCIDENT, accepted.incident_id)
+    update = public(UPDATE, accepted.update_id)
+    dispatch = public(DISPATCH, accepted.dispatch_id) if accepted.dispatch_id else None
+    return UpdateAccepted(
+        incident_id=incident,
+        update_id=update,
+        dispatch_id=dispatch,
+        state=accepted.state,
+        missing=list(accepted.missing),
+        links=UpdateLinks(
+            incident=f"/v1/incidents/{incident}",
+            update=f"/v1/updates/{update}",
+            dispatch=f"/v1/dispatches/{dispatch}" if dispatch else None,
+            release=None if dispatch else f"/v1/updates/{update}/release",
+            page=f"{ctx.settings.public_url}/i/{incident}",
+        ),
+    )
