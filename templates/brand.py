@@ -33,20 +33,13 @@ def _linear(value: float) -> float:
 
 
 class Contact(BaseModel):
-    """How to reach a human, line by line, in the words of each segment."""
+    """How to reach a human, line by line; a segment without lines reads the words files' own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    enterprise: tuple[Line, ...] = (
-        "Reply to this e-mail: your account team reads it and answers day and night.",
-        "Or call +1 555 0100 and name the reference above; you will not have to queue.",
-    )
-    smb: tuple[Line, ...] = (
-        "Reply to this e-mail, or write to support@example.com. A person will answer.",
-    )
-    internal: tuple[Line, ...] = (
-        "Questions go to the communications lead in the incident channel, not to the engineers.",
-    )
+    enterprise: tuple[Line, ...] = ()
+    smb: tuple[Line, ...] = ()
+    internal: tuple[Line, ...] = ()
 
 
 class Brand(BaseModel):

@@ -17,7 +17,8 @@ _SEVERITY = {
     "planned": "planned work",
 }
 _ENDS = (".", "!", "?", "…", ":", "。", '."', ".)")
-_SENTENCE = re.compile(r".+?[.!?](?=\s+[^a-z\s])", re.DOTALL)
+_SENTENCE_END = re.compile(r"[.!?](?=\s+[^a-z0-9\s])")
+_ABBREVIATIONS = {"approx", "ca", "co", "e.g", "i.e", "inc", "incl", "ltd", "max", "no", "st", "vs"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,6 @@ class Phrases:
     severity: str
     at: str
     stamp: str
-    started: str
     started_stamp: str
     lasted: str
     lasted_brief: str
@@ -55,7 +55,6 @@ def phrases(facts: Facts, occasion: Occasion) -> Phrases:
         severity=_SEVERITY.get(occasion.severity, occasion.severity),
         at=clock(occasion.at, on=occasion.at, zone=occasion.zone),
         stamp=stamp(occasion.at, zone=occasion.zone),
-        started=clock(occasion.started_at, on=occasion.at, zone=occasion.zone),
         started_stamp=stamp(occasion.started_at, zone=occasion.zone),
         lasted=lasted(occasion.started_at, occasion.at),
         lasted_brief=lasted(occasion.started_at, occasion.at, brief=True),
@@ -83,8 +82,11 @@ def next_update(facts: Facts, occasion: Occasion) -> str | None:
 
 def first_sentence(text: str) -> str:
     """The first sentence of `text`, closed by a full stop where it has none."""
-    found = _SENTENCE.match(text)
-    return sentence(found[0] if found else text)
+    for end in _SENTENCE_END.finditer(text):
+        words = text[: end.start()].split()
+        if words and words[-1].lower() not in _ABBREVIATIONS:
+            return sentence(text[: end.end()])
+    return sentence(text)
 
 
 def sentence(text: str) -> str:

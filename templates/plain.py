@@ -2,7 +2,6 @@
 
 import re
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, StringConstraints
 
@@ -12,9 +11,11 @@ _LINE_BREAKS = re.compile("[\n\r\u2028\u2029]")
 _FORBIDDEN = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\ufffe\uffff\ud800-\udfff]"
 )
-_URL_CHARACTERS = re.compile(r"https://[A-Za-z0-9._~:/?#@!$&()*+,;=%\[\]-]+")
+_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
+_REST = r"(?::[0-9]{1,5})?(?:[/?#][A-Za-z0-9._~:/?#@!$&()*+,;=%\[\]-]*)?"
+_HTTPS_URL = re.compile(f"https://{_HOST}{_REST}")
+_OWN_URL = re.compile(rf"(?:https://{_HOST}|http://(?:127\.0\.0\.1|localhost|\[::1\])){_REST}")
 _MAX_URL = 2000
-_LOOPBACK = ("http://127.0.0.1:", "http://localhost:", "http://[::1]:")
 
 
 def plain_text(text: str) -> str:
@@ -37,22 +38,21 @@ def one_line(text: str) -> str:
 
 def https_url(url: str) -> str:
     """Return `url` unchanged; ValueError unless it is an https link without credentials."""
-    if len(url) > _MAX_URL or not _URL_CHARACTERS.fullmatch(url):
-        raise ValueError(
-            f"must be an https:// link of at most {_MAX_URL} characters, percent-encoded"
-        )
-    parts = urlsplit(url)
-    if not parts.hostname or "@" in parts.netloc:
-        raise ValueError("must be an https:// link with a host and without credentials")
-    return url
+    return _matching(_HTTPS_URL, url)
 
 
 def own_url(url: str) -> str:
     """As `https_url`, but for links we make ourselves: on this machine plain http will do."""
-    if url.startswith(_LOOPBACK):
-        https_url("https" + url.removeprefix("http"))
-        return url
-    return https_url(url)
+    return _matching(_OWN_URL, url)
+
+
+def _matching(pattern: re.Pattern[str], url: str) -> str:
+    if len(url) > _MAX_URL or not pattern.fullmatch(url):
+        raise ValueError(
+            "must be an https:// link with a host, without credentials, percent-encoded, "
+            f"of at most {_MAX_URL} characters"
+        )
+    return url
 
 
 def _line(longest: int) -> object:

@@ -23,7 +23,7 @@ from templates.times import there
 
 _TAG = re.compile(r"\{%[a-z0-9]+:[a-z_]+\.[a-z]+%\}")
 # Values of these characters need neither escaping nor checking in any part; nearly all names do.
-_HARMLESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9 .,\-]*")
+_HARMLESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .,\-]*[A-Za-z0-9.])?")
 _PREFIX_LENGTH = 8
 _CUT = "\x00"
 _WIDEST = "€"  # two septets in a text, escaped by nobody
@@ -95,9 +95,12 @@ STOP_LINE = " Reply STOP to opt out"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
-    """A slot before it is placed: where the value comes from and what bounds it."""
+    """A slot before it is placed: where the value comes from and what bounds it.
 
-    value: Callable[[Person, Slot], str]
+    `value` takes the person and the slot's argument.
+    """
+
+    value: Callable[[Person, str], str]
     max_length: int
     fallback: str
     type: SlotType = SlotType.TEXT
@@ -121,7 +124,7 @@ KNOWN_SLOTS: Mapping[str, _Kind] = {
         type=SlotType.OURS,
     ),
     "local_time": _Kind(
-        value=lambda person, slot: there(slot.argument, person.time_zone),
+        value=lambda person, instant: there(instant, person.time_zone),
         max_length=60,
         fallback="",
         type=SlotType.OURS,
@@ -172,15 +175,30 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     return _TAG.sub(lambda found: values.get(found[0], found[0]), text)
 
 
+_Place = tuple[str, Callable[[str], str]]
+
+
 class Filler:
     """The values of a rendering's slots for one person after another; build one per rendering."""
 
     def __init__(self, slots: Iterable[Slot]) -> None:
-        self._slots = tuple((slot, KNOWN_SLOTS[slot.name].value) for slot in slots)
+        placed: dict[tuple[str, str], list[_Place]] = {}
+        for slot in slots:
+            places = placed.setdefault((slot.name, slot.argument), [])
+            places.append((slot.tag, _converter(slot)))
+        self._plan = tuple(
+            (KNOWN_SLOTS[name].value, argument, tuple(places))
+            for (name, argument), places in placed.items()
+        )
 
     def values(self, person: Person) -> dict[str, str]:
         """Tag -> value, escaped for the part the tag stands in."""
-        return {slot.tag: _value(slot, source(person, slot)) for slot, source in self._slots}
+        values: dict[str, str] = {}
+        for source, argument, places in self._plan:
+            raw = source(person, argument)
+            for tag, convert in places:
+                values[tag] = convert(raw)
+        return values
 
 
 def values_for(rendering: HasSlots, person: Person) -> dict[str, str]:
@@ -201,20 +219,26 @@ def slots_from_json(stored: Iterable[Mapping[str, Any]]) -> tuple[Slot, ...]:
     )
 
 
-def _value(slot: Slot, raw: str) -> str:
-    if len(raw) <= slot.max_length and slot.type is not SlotType.URL and _HARMLESS.fullmatch(raw):
-        return raw
+def _converter(slot: Slot) -> Callable[[str], str]:
+    """How a raw value becomes one that may stand where the slot's tag stands."""
     match slot.type:
         case SlotType.OURS:
-            return raw
+            return str
         case SlotType.TEXT | SlotType.HEADER:
-            return _bounded(slot, raw)
+            return _unless_harmless(slot, lambda raw: _bounded(slot, raw))
         case SlotType.HTML:
-            return escape(_bounded(slot, raw))
+            return _unless_harmless(slot, lambda raw: escape(_bounded(slot, raw)))
         case SlotType.URL:
-            return escape(_link(slot, raw)) if slot.part == "html" else _link(slot, raw)
+            if slot.part == "html":
+                return lambda raw: escape(_link(slot, raw))
+            return lambda raw: _link(slot, raw)
         case _:
             assert_never(slot.type)
+
+
+def _unless_harmless(slot: Slot, convert: Callable[[str], str]) -> Callable[[str], str]:
+    longest, harmless = slot.max_length, _HARMLESS.fullmatch
+    return lambda raw: raw if len(raw) <= longest and harmless(raw) else convert(raw)
 
 
 def _bounded(slot: Slot, raw: str) -> str:

@@ -1,13 +1,13 @@
 """Two incidents as their updates tell them: one with every fact, one with as few as are allowed."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from channels.model import ChannelKind
 from templates.brand import Brand
 from templates.facts import Facts, FactsPatch, Internal, changed, merge
-from templates.render import Kind, Occasion
+from templates.render import Kind, Occasion, Rendering, compose
 from templates.slots import Person
 
 START = datetime(2026, 11, 22, 13, 5, tzinfo=UTC)
@@ -197,3 +197,23 @@ STORIES: Mapping[str, Mapping[str, Step]] = {
 ALL_STEPS = [
     (story, name, step) for story, steps in STORIES.items() for name, step in steps.items()
 ]
+
+
+CARDS = STORIES["cards"]
+RICH, SPARSE = CARDS["workaround"].facts, STORIES["reports"]["update"].facts
+
+
+def composed(
+    facts: Facts,
+    case: Occasion,
+    *,
+    behind: Internal | None = BEHIND,
+    segment: str = "smb",
+    channels: Collection[ChannelKind] = tuple(ChannelKind),
+) -> list[Rendering]:
+    return compose(facts, behind, case, channels={segment: channels}, tag_prefix=PREFIX)
+
+
+def one(facts: Facts, case: Occasion, channel: ChannelKind, segment: str = "smb") -> Rendering:
+    (rendering,) = composed(facts, case, segment=segment, channels=[channel])
+    return rendering

@@ -9,6 +9,7 @@ from channels.model import ChannelKind
 from templates.facts import Facts
 from templates.render import Kind, Occasion, Rendering, compose
 from templates.slots import fill, values_for
+from templates.words import FOLDER
 from tests.templates.samples import ALL_STEPS, BEHIND, EVERYWHERE, MARIA, PREFIX, STORIES, Step
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -59,6 +60,15 @@ def test_the_html_part_looks_as_it_was_approved(segment: str) -> None:
         tag_prefix=PREFIX,
     )
     same_as_golden(f"cards-workaround-email-{segment}.html", as_read(mail)["html"])
+
+
+CLICHES = ("inconvenience", "rest assured", "apologi", "shortly", "asap", "value your", "kindly")
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.rglob("*.j2")), ids=lambda file: file.name)
+def test_our_own_words_are_free_of_cliches(file: Path) -> None:
+    words = file.read_text(encoding="utf-8").lower()
+    assert not [each for each in CLICHES if each in words]
 
 
 def test_no_golden_file_is_left_over() -> None:

@@ -69,3 +69,9 @@ def test_an_open_incident_must_say_when_the_next_update_comes() -> None:
     assert "next-update" in {each.rule for each in found}
     over = lint(told(), silent, occasion(Kind.RESOLVED))
     assert "next-update" not in {each.rule for each in over}
+
+
+def test_a_demo_on_this_machine_may_link_itself_without_https() -> None:
+    case = replace(STEP.occasion, incident_url="http://127.0.0.1:8080/i/42")
+    renderings = compose(STEP.facts, None, case, channels=EVERYWHERE, tag_prefix=PREFIX)
+    assert lint(renderings, STEP.facts, case) == []
