@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from channels.model import ChannelKind
+from templates.check import check_templates
 from templates.facts import Facts, Internal, facts_hash
 from templates.letter import write_email
 from templates.occasion import Kind, Occasion, kind_of
@@ -15,7 +16,15 @@ from templates.short import write_banner, write_sms, write_social
 from templates.slots import tags_are_safe
 from templates.words import TemplateError
 
-__all__ = ["Kind", "Occasion", "Rendering", "TemplateError", "compose", "kind_of"]
+__all__ = [
+    "Kind",
+    "Occasion",
+    "Rendering",
+    "TemplateError",
+    "check_templates",
+    "compose",
+    "kind_of",
+]
 
 LOCALES = ("en",)
 
