@@ -1,6 +1,5 @@
 """The sandbox's own HTTP interface: faults, ledger, inbound texts."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -159,10 +158,10 @@ async def _reset(request: web.Request) -> web.Response:
     return _json({})
 
 
-async def _model(request: web.Request, model: Callable[..., B]) -> B:
+async def _model(request: web.Request, model: type[B]) -> B:
     given = await _json_body(request)
     try:
-        return model(**given) if isinstance(given, dict) else model(given)
+        return model.model_validate(given)
     except ValidationError as error:
         raise _unprocessable(error) from error
 
@@ -177,7 +176,7 @@ async def _json_body(request: web.Request) -> Any:
 def _unprocessable(error: ValidationError) -> web.HTTPUnprocessableEntity:
     details = error.errors(include_url=False, include_context=False, include_input=False)
     return web.HTTPUnprocessableEntity(
-        body=orjson.dumps({"errors": details}), content_type="application/json"
+        text=orjson.dumps({"errors": details}).decode(), content_type="application/json"
     )
 
 

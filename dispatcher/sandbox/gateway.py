@@ -91,6 +91,8 @@ class Gateway:
 
     def _latency(self, body: bytes) -> float:
         settings = self._world.settings
+        if not settings.latency and not settings.latency_jitter:
+            return 0.0
         spread = self._world.chance.draws(f"latency {crc32(body)}").fate * 2 - 1
         return max(0.0, settings.latency + spread * settings.latency_jitter)
 

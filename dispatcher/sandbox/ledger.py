@@ -160,7 +160,7 @@ class Ledger:
         acceptance = Acceptance(
             first=len(self) + 1,
             provider=provider,
-            keys=line["keys"],
+            keys=tuple(line["keys"]),
             counts=self._count(provider, line["keys"]),
             request_id=line["rq"],
             provider_ref=line["ref"],
@@ -181,7 +181,7 @@ class Ledger:
             times[key] = number
             counts.append(number)
         self.duplicates[provider] += sum(number > 1 for number in counts)
-        return counts
+        return tuple(counts)
 
     def _keep(self, acceptance: Acceptance, bodies: Bodies) -> None:
         provider = acceptance.provider

@@ -25,7 +25,7 @@ from dispatcher.sandbox import RunningSandbox
 Answer = tuple[int, Mapping[str, str], bytes]
 
 
-class _HttpClient(AsyncHttpClient):  # type: ignore[misc] - the SDK carries no types
+class _HttpClient(AsyncHttpClient):  # type: ignore[misc]  # the SDK carries no types
     def __init__(self, session: aiohttp.ClientSession, base: str) -> None:
         super().__init__(logger=None, is_async=True)
         self._session, self._base = session, base
@@ -68,10 +68,11 @@ class Clients:
         self.sandbox = sandbox
         self.session = session
 
-    def twilio(self, token: str = "sandbox") -> TwilioClient:
+    def twilio(self, token: str | None = None) -> TwilioClient:
+        settings = self.sandbox.settings
         return TwilioClient(
-            self.sandbox.settings.twilio_account_sid,
-            token,
+            settings.twilio_account_sid,
+            token or settings.twilio_auth_token.get_secret_value(),
             http_client=_HttpClient(self.session, self.sandbox.twilio_url),
         )
 

@@ -20,6 +20,7 @@ MAIL = mail_to(["anna@example.com"])
 async def send(clients: Clients, provider: str) -> Answer:
     """One plain send, without an SDK in between: status, headers, body."""
     settings = clients.sandbox.settings
+    options: dict[str, Any]
     if provider == "sendgrid":
         return await clients.send_mail(MAIL)
     if provider == "x":
@@ -221,9 +222,7 @@ ORDER = {"sendgrid": ["processed", "delivered"], "twilio": ["sent", "delivered"]
 
 
 @pytest.mark.parametrize("provider", ["sendgrid", "twilio"])
-async def test_lost_receipts_never_come(
-    clients: Clients, product: Product, provider: str
-) -> None:
+async def test_lost_receipts_never_come(clients: Clients, product: Product, provider: str) -> None:
     await clients.fault(provider=provider, kind="receipts_lost", times=1)
     assert await told(clients, product, provider) == ["delivered"]
 

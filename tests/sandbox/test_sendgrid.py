@@ -17,7 +17,9 @@ Change = Callable[[dict[str, Any]], object]
 
 
 async def test_a_mail_is_accepted_with_one_message_id_for_all_recipients(clients: Clients) -> None:
-    status, headers, body = await clients.send_mail(mail_to(["anna@example.com", "ben@example.com"]))
+    status, headers, body = await clients.send_mail(
+        mail_to(["anna@example.com", "ben@example.com"])
+    )
     assert (status, body) == (202, b"")
     assert len(headers["X-Message-Id"]) == 22
 

@@ -86,7 +86,7 @@ def _line(accepted: AcceptedMail) -> Line:
         "at": accepted.at,
         "rq": accepted.arguments(0).get(REQUEST_ARGUMENT, ""),
         "ref": accepted.message_id,
-        "keys": [accepted.key(index) for index in range(len(accepted.personalizations))],
+        "keys": accepted.keys(),
     }
 
 

@@ -35,9 +35,14 @@ class AcceptedMail:
         own = self.personalizations[index].get("custom_args") or {}
         return {**shared, **own} if isinstance(shared, dict) else own
 
-    def key(self, index: int) -> str:
-        """The sender's key of that recipient; the address where none was given."""
-        return self.arguments(index).get(KEY_ARGUMENT) or self.address(index)
+    def keys(self) -> list[str]:
+        """The sender's key of each recipient; the address where none was given."""
+        shared = self.envelope.get("custom_args")
+        otherwise = shared.get(KEY_ARGUMENT) if isinstance(shared, dict) else None
+        return [
+            (one.get("custom_args") or {}).get(KEY_ARGUMENT) or otherwise or one["to"][0]["email"]
+            for one in self.personalizations
+        ]
 
     def entry(self, acceptance: Acceptance, index: int) -> Entry:
         """The mail of one recipient, tags substituted."""

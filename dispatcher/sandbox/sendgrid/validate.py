@@ -1,7 +1,7 @@
 """What SendGrid refuses, in its own words.
 
 `problems` sees up to a thousand recipients per request and is on the path that benchmarks
-measure: plain loops, no model objects.
+measure: a quick look at each, and the words only for what did not pass it.
 """
 
 import re
@@ -13,6 +13,9 @@ Problem: TypeAlias = tuple[str | None, str]
 
 MAX_RECIPIENTS = 1_000
 MAX_BYTES = 10_000
+_FEW_CHARACTERS = MAX_BYTES // 4
+"""That many never exceed MAX_BYTES in UTF-8."""
+_NONE: dict[str, str] = {}
 
 _ADDRESS = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+\.[^@\s<>,;.]+")
 _RESERVED_HEADERS = frozenset(
@@ -29,6 +32,22 @@ _RESERVED_HEADERS = frozenset(
         "reply-to",
         "cc",
         "bcc",
+    }
+)
+_USUAL_HEADERS = frozenset(
+    {
+        "Auto-Submitted",
+        "Importance",
+        "In-Reply-To",
+        "List-Id",
+        "List-Unsubscribe",
+        "List-Unsubscribe-Post",
+        "Message-ID",
+        "Precedence",
+        "References",
+        "X-Auto-Response-Suppress",
+        "X-Entity-Ref-ID",
+        "X-Priority",
     }
 )
 _NO_PERSONALIZATIONS = (
@@ -91,14 +110,47 @@ def _personalizations(items: object) -> Iterator[Problem]:
     if len(items) > MAX_RECIPIENTS:
         yield "personalizations", "There is a limit of 1000 personalizations per request."
         return
+    recipients = 0
     for index, item in enumerate(items):
-        if not isinstance(item, dict):
-            yield f"personalizations.{index}", "Each personalization must be an object."
+        if is_plain(item):
+            recipients += 1
             continue
-        yield from _people(index, item)
-        yield from _merge_data(f"personalizations.{index}", item)
-    if sum(map(_recipients, items)) > MAX_RECIPIENTS:
+        recipients += _recipients(item)
+        yield from personalization(index, item)
+    if recipients > MAX_RECIPIENTS:
         yield "personalizations", "There is a limit of 1000 recipients over all to, cc and bcc."
+
+
+def is_plain(item: Any) -> bool:
+    """Whether a personalization has the usual, valid shape; False: a closer look is due.
+
+    A handful of operations that run in C, because this is most of what a large request costs.
+    """
+    try:
+        (person,) = item["to"]
+        arguments = item.get("custom_args", _NONE)
+        tags = item.get("substitutions", _NONE)
+        headers = item.get("headers", _NONE)
+        strings = "".join((*arguments, *arguments.values(), *tags, *tags.values()))
+        return (
+            _ADDRESS.fullmatch(person["email"]) is not None
+            and len(strings) <= _FEW_CHARACTERS
+            and headers.keys() <= _USUAL_HEADERS
+            and "".join(headers.values()).isprintable()
+            and "cc" not in item
+            and "bcc" not in item
+        )
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return False
+
+
+def personalization(index: int, item: object) -> Iterator[Problem]:
+    """Everything wrong with one personalization."""
+    if not isinstance(item, dict):
+        yield f"personalizations.{index}", "Each personalization must be an object."
+        return
+    yield from _people(index, item)
+    yield from _merge_data(f"personalizations.{index}", item)
 
 
 def _recipients(item: object) -> int:
@@ -148,14 +200,11 @@ def _strings(field: str, name: str, values: object) -> Iterator[Problem]:
     if not isinstance(values, dict):
         yield field, f"The {name} parameter must be an object."
         return
-    size = 0
     for key, value in values.items():
         if not isinstance(value, str):
             yield f"{field}.{key}", f"Each value of {name} must be a string."
             return
-        size += len(key) + len(value)
-    # A character has at most four bytes: short ones need no counting.
-    if size * 4 > MAX_BYTES and _size(values) > MAX_BYTES:
+    if _size(values) > MAX_BYTES:
         yield field, f"The total size of your {name} cannot exceed {MAX_BYTES} bytes."
 
 

@@ -1,25 +1,30 @@
 """How many parts a text takes on the wire (GSM 03.38)."""
 
-_BASIC = frozenset(
+import re
+
+_BASIC = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-_TWO_SEPTETS = frozenset("\f^{}\\[~]|€")
-_BEYOND_ONE_UNIT = "\uffff"
+_TWO_SEPTETS = "\f^{}\\[~]|€"
+_GSM = re.compile(f"[{re.escape(_BASIC + _TWO_SEPTETS)}]*")
+_COSTS_TWO = re.compile(f"[{re.escape(_TWO_SEPTETS)}]")
+_BEYOND_ONE_UNIT = re.compile("[\U00010000-\U0010ffff]")
 
 
 def segments(text: str) -> int:
     """At least 1; a character is never split between two parts."""
-    if all(char in _BASIC or char in _TWO_SEPTETS for char in text):
-        return _parts([2 if char in _TWO_SEPTETS else 1 for char in text], 160, 153)
-    return _parts([2 if char > _BEYOND_ONE_UNIT else 1 for char in text], 70, 67)
+    if _GSM.fullmatch(text):
+        return _parts(text, _COSTS_TWO, 160, 153)
+    return _parts(text, _BEYOND_ONE_UNIT, 70, 67)
 
 
-def _parts(costs: list[int], single: int, several: int) -> int:
-    if sum(costs) <= single:
+def _parts(text: str, costs_two: re.Pattern[str], single: int, several: int) -> int:
+    if len(text) + len(costs_two.findall(text)) <= single:
         return 1
     parts, free = 1, several
-    for cost in costs:
+    for char in text:
+        cost = 2 if costs_two.match(char) else 1
         if cost > free:
             parts, free = parts + 1, several
         free -= cost

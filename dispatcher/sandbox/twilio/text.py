@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
@@ -84,7 +85,13 @@ class Text:
 
 
 def rfc_2822(at: float) -> str:
-    return format_datetime(datetime.fromtimestamp(at, UTC).replace(microsecond=0))
+    """Twilio's dates, in whole seconds."""
+    return _second(int(at))
+
+
+@lru_cache(maxsize=16)
+def _second(at: int) -> str:
+    return format_datetime(datetime.fromtimestamp(at, UTC))
 
 
 class TextStore:
