@@ -50,4 +50,4 @@ def _outline(context: Mapping[str, object], segment: str, tags: SlotTags) -> tup
 
 def _subject(occasion: Occasion) -> str:
     """Constant for an incident: mail clients group by it, the new state is in the preheader."""
-    return f"[{occasion.brand.name}] {occasion.subject_title} ({occasion.incident_ref})"
+    return f"[{occasion.brand.name}] {occasion.subject_title} ({occasion.reference})"

@@ -6,6 +6,9 @@ from enum import StrEnum
 
 from templates.brand import Brand
 from templates.facts import Facts, changed
+from templates.graphemes import shortened
+
+_REFERENCE_LENGTH = 40
 
 
 class Kind(StrEnum):
@@ -40,6 +43,11 @@ class Occasion:
     changed: frozenset[str] = frozenset(Facts.model_fields)
     visibility: str = "customers"
     zone: str = "UTC"
+
+    @property
+    def reference(self) -> str:
+        """`incident_ref` in a length people can read out; senders may give whole sentences."""
+        return shortened(self.incident_ref, _REFERENCE_LENGTH)
 
 
 def kind_of(previous: Facts | None, current: Facts, *, resolved: bool) -> Kind:

@@ -10,7 +10,7 @@ from templates.facts import Facts, Internal, facts_hash
 from templates.letter import write_email
 from templates.occasion import Kind, Occasion, kind_of
 from templates.phrases import phrases, still_true
-from templates.plain import own_url
+from templates.plain import one_line, own_url
 from templates.rendering import Rendering, Wording, sealed
 from templates.short import write_banner, write_sms, write_social
 from templates.slots import tags_are_safe
@@ -118,7 +118,7 @@ class _Job:
             "status": occasion.status,
             "severity": occasion.severity,
             "revision": occasion.revision,
-            "incident_ref": occasion.incident_ref,
+            "incident_ref": occasion.reference,
             "incident_url": occasion.incident_url,
             "brand": occasion.brand,
             "segment": segment,
@@ -148,6 +148,11 @@ def _check_complete(facts: Facts, occasion: Occasion) -> None:
         own_url(occasion.incident_url)
     except ValueError as error:
         raise TemplateError(f"the incident's address cannot be linked: {error}") from error
+    for name in ("incident_ref", "subject_title", "status", "severity"):
+        try:
+            one_line(getattr(occasion, name))
+        except ValueError as error:
+            raise TemplateError(f"{name}: {error}") from error
     missing = facts.missing(resolved=occasion.kind is Kind.RESOLVED)
     if occasion.kind is Kind.WORKAROUND and facts.workaround is None:
         missing.append("workaround")

@@ -191,6 +191,8 @@ def test_data_that_is_not_safe_is_said_right_after_the_impact_everywhere() -> No
         (Facts(), occasion(Kind.UPDATE), "title, impact, next_update_by"),
         (Facts(title="x"), occasion(Kind.RESOLVED), "without: impact"),
         (SPARSE, occasion(Kind.WORKAROUND), "without: workaround"),
+        (SPARSE, occasion(Kind.UPDATE, incident_ref="x\r\nBcc: a@b.example"), "incident_ref: line"),
+        (SPARSE, occasion(Kind.UPDATE, subject_title="x\u2028y"), "subject_title: line breaks"),
         (SPARSE, occasion(Kind.UPDATE, incident_url="http://a.example/"), "address cannot be"),
         (
             SPARSE.model_copy(update={"impact": f"see {PREFIX}"}),
@@ -263,3 +265,9 @@ def test_an_operators_own_contact_lines_replace_ours() -> None:
     assert "Call <us> on +1 555 0101." in mail.parts["text"]
     assert "Call &lt;us&gt; on +1 555 0101." in mail.parts["html"]
     assert "A person will answer" not in mail.parts["text"]
+
+
+def test_a_senders_endless_reference_is_shortened_not_refused() -> None:
+    case = occasion(Kind.UPDATE, incident_ref="alertmanager:" + "x" * 200)
+    for rendering in composed(RICH, case, segment="internal"):
+        assert "x" * 41 not in "".join(rendering.parts.values())
