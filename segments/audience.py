@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-
 from segments.model import MAX_ID, AudienceQuery, Db
 
 AUDIENCE_PARAMS: Final = 14

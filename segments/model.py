@@ -7,8 +7,9 @@ from enum import IntEnum
 from typing import Final, TypeAlias
 
 from asyncpg import Connection, Record
+from asyncpg.pool import PoolConnectionProxy
 
-Db: TypeAlias = "Connection[Record]"
+Db: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
 """A connection, direct or from a pool."""
 
 MAX_ID: Final = 2**63 - 1

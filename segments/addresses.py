@@ -1,0 +1,89 @@
+"""Addresses in their one spelling, and the keyed hash that outlives them."""
+
+import hashlib
+import hmac
+import re
+from functools import lru_cache
+from typing import Final, assert_never
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+from phonenumbers import NumberParseException, PhoneNumberFormat
+
+from segments.model import Channel
+
+MAX_APP_USER: Final = 200
+
+# Plain ASCII local parts need no more than this; whatever else is asked of email-validator.
+_PLAIN_LOCAL: Final = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
+# 555-01xx is set aside for fiction in every North American area code. phonenumbers calls most of
+# them invalid, yet samples and drills must use them.
+_FICTIONAL: Final = re.compile(r"\+1(?:\d{3}55501\d{2}|55501\d{5})")
+
+
+@lru_cache(maxsize=8192)
+def _email_domain(domain: str) -> str:
+    return validate_email(f"x@{domain}", check_deliverability=False).ascii_domain
+
+
+def normalise_email(text: str) -> str:
+    """The address as it is sent to: ASCII domain in lower case. ValueError says what is wrong."""
+    local, at, domain = text.strip().rpartition("@")
+    try:
+        if at and len(local) <= 64 and _PLAIN_LOCAL.fullmatch(local):  # noqa: PLR2004 - RFC 5321
+            return f"{local}@{_email_domain(domain)}"
+        found = validate_email(text, check_deliverability=False, allow_smtputf8=False)
+    except EmailNotValidError as error:
+        raise ValueError(f"is not an e-mail address: {error}") from error
+    return f"{found.local_part}@{found.ascii_domain}"
+
+
+def normalise_phone(text: str) -> str:
+    """The number in E.164. ValueError says what is wrong.
+
+    Fictional North American numbers (+1 xxx 555 01xx, +1 555 01x xxxx) are taken as they are.
+    """
+    try:
+        number = phonenumbers.parse(text)
+    except NumberParseException as error:
+        raise ValueError(
+            "is not a phone number in international form, such as +1 202 555 0123."
+        ) from error
+    e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    if number.extension:
+        raise ValueError("has an extension; a text message cannot reach it.")
+    if _FICTIONAL.fullmatch(e164) or phonenumbers.is_valid_number(number):
+        return e164
+    raise ValueError("is not a phone number that exists; check its digits and country code.")
+
+
+def normalise_app_user(text: str) -> str:
+    """The product's own user id, which the banner is shown to. ValueError says what is wrong."""
+    text = text.strip()
+    if not text or len(text) > MAX_APP_USER:
+        raise ValueError(f"must have 1 to {MAX_APP_USER} characters.")
+    return text
+
+
+def normalise(channel: Channel, text: str) -> str:
+    """The one spelling of an address on a channel. ValueError says what is wrong with it."""
+    match channel:
+        case Channel.EMAIL:
+            return normalise_email(text)
+        case Channel.SMS:
+            return normalise_phone(text)
+        case Channel.BANNER | Channel.SOCIAL:
+            return normalise_app_user(text)
+        case _:
+            assert_never(channel)
+
+
+def hash_normalised(hash_key: bytes, channel: Channel, address: str) -> bytes:
+    """HMAC-SHA256 of a normalised address. Mailboxes are compared without regard to case."""
+    same = address.lower() if channel is Channel.EMAIL else address
+    return hmac.digest(hash_key, same.encode(), hashlib.sha256)
+
+
+def address_hash(hash_key: bytes, channel: Channel, text: str) -> bytes:
+    """The hash of an address in any spelling. ValueError if it cannot be one."""
+    return hash_normalised(hash_key, channel, normalise(channel, text))

@@ -1,0 +1,21 @@
+"""Quiet hours: the times of day at which a person would rather not be disturbed."""
+
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+
+def quiet_end(now: datetime, zone: str, quiet_from: time, quiet_until: time) -> datetime:
+    """When the quiet hours that `now` falls into end; `now` itself outside of them.
+
+    Hours that begin later than they end go over midnight. `now` is aware, the answer in UTC.
+    """
+    local = now.astimezone(ZoneInfo(zone))
+    clock = local.time()
+    if quiet_from < quiet_until:
+        quiet = quiet_from <= clock < quiet_until
+    else:
+        quiet = clock >= quiet_from or clock < quiet_until
+    if not quiet:
+        return now
+    day = local.date() if clock < quiet_until else local.date() + timedelta(days=1)
+    return datetime.combine(day, quiet_until, tzinfo=ZoneInfo(zone)).astimezone(UTC)
