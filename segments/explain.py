@@ -46,11 +46,10 @@ class UnknownContactError(LookupError):
 
 async def explain(conn: Db, query: AudienceQuery, external_id: str, now: datetime) -> list[Verdict]:
     """Would this contact be told on each channel, and why. Raises UnknownContactError."""
-    async with conn.transaction(isolation="repeatable_read", readonly=True):
-        row = await conn.fetchrow(_CONTACT, external_id)
-        if row is None:
-            raise UnknownContactError(f"There is no contact {external_id!r}.")
-        return judge(await _person(conn, query, row, now), query, now)
+    row = await conn.fetchrow(_CONTACT, external_id)
+    if row is None:
+        raise UnknownContactError(f"There is no contact {external_id!r}.")
+    return judge(await _person(conn, query, row, now), query, now)
 
 
 async def _person(conn: Db, query: AudienceQuery, row: Record, now: datetime) -> Person:

@@ -49,7 +49,7 @@ class SourceFile(Generic[RecordT]):
 
     def __init__(self, path: Path, model: type[RecordT]) -> None:
         self.path = path
-        self.model = model
+        self.model: type[RecordT] = model
         self.header = ""
         self.done = 0
         try:

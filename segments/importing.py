@@ -1,0 +1,183 @@
+"""Importing a file of accounts, contacts or components: all of it or nothing, in bounded memory."""
+
+import asyncio
+import csv
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Final, Generic, TextIO, TypeVar, assert_never
+
+from segments.model import Db, Problem
+from segments.reading import Entry, SourceFile
+from segments.records import AccountIn, ComponentIn, ContactIn
+from segments.rules import Rules
+from segments.store import AccountWriter, ComponentWriter, ContactWriter, Counts, Writer
+
+RecordT = TypeVar("RecordT", AccountIn, ComponentIn, ContactIn)
+
+CHUNK: Final = 10_000
+"""Records written at a time; they and the next as many are in memory."""
+PROBLEMS_KEPT: Final = 1_000
+
+
+class ImportKind(StrEnum):
+    """What a file holds."""
+
+    COMPONENTS = "components"
+    ACCOUNTS = "accounts"
+    CONTACTS = "contacts"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportJob:
+    """One file to import (.csv or .jsonl).
+
+    With `keep_going` the good records are written and the others left out; without it, one problem
+    and nothing is. `reject_path` receives line, field, reason and the record of every problem.
+    """
+
+    kind: ImportKind
+    path: Path
+    rules: Rules
+    hash_key: bytes = field(repr=False)
+    now: datetime
+    keep_going: bool = False
+    reject_path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an import is: bytes of the file, records read, problems found."""
+
+    done: int
+    size: int
+    records: int
+    problems: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOutcome:
+    """What became of a file. `problems` are the first PROBLEMS_KEPT of `n_problems`."""
+
+    written: bool
+    records: int
+    counts: Counts
+    n_problems: int
+    problems: tuple[Problem, ...]
+
+
+async def run_import(
+    conn: Db, job: ImportJob, progress: Callable[[Progress], None] | None = None
+) -> ImportOutcome:
+    """Import a file in one transaction. Raises FileError when it cannot be read at all."""
+    with ExitStack() as stack:
+        rejects = stack.enter_context(_reject_file(job.reject_path)) if job.reject_path else None
+        match job.kind:
+            case ImportKind.COMPONENTS:
+                return await _Import(
+                    ComponentWriter(conn, now=job.now),
+                    SourceFile(job.path, ComponentIn),
+                    _Tally(rejects),
+                ).run(keep_going=job.keep_going, progress=progress)
+            case ImportKind.ACCOUNTS:
+                return await _Import(
+                    AccountWriter(conn, rules=job.rules, now=job.now),
+                    SourceFile(job.path, AccountIn),
+                    _Tally(rejects),
+                ).run(keep_going=job.keep_going, progress=progress)
+            case ImportKind.CONTACTS:
+                return await _Import(
+                    ContactWriter(conn, hash_key=job.hash_key, now=job.now),
+                    SourceFile(job.path, ContactIn),
+                    _Tally(rejects),
+                ).run(keep_going=job.keep_going, progress=progress)
+            case _:
+                assert_never(job.kind)
+
+
+def _reject_file(path: Path) -> TextIO:
+    # It repeats what was in the file, so it is for its owner only.
+    path.touch(mode=0o600)
+    return path.open("w", encoding="utf-8", newline="")
+
+
+class _Tally:
+    """Counts problems, keeps the first, and writes all of them to the reject file."""
+
+    def __init__(self, rejects: TextIO | None) -> None:
+        self.n = 0
+        self.kept: list[Problem] = []
+        self._rejects = csv.writer(rejects) if rejects else None
+        if self._rejects:
+            self._rejects.writerow(("line", "field", "reason", "record"))
+
+    def add(self, problem: Problem, raw: str) -> None:
+        self.n += 1
+        if len(self.kept) < PROBLEMS_KEPT:
+            self.kept.append(problem)
+        if self._rejects:
+            self._rejects.writerow((problem.line, problem.field, problem.reason, raw.rstrip()))
+
+
+class _Import(Generic[RecordT]):
+    """One file on its way into the database."""
+
+    def __init__(self, writer: Writer[RecordT], source: SourceFile[RecordT], tally: _Tally) -> None:
+        self.writer: Writer[RecordT] = writer
+        self.source: SourceFile[RecordT] = source
+        self.tally = tally
+        self.counts = Counts()
+        self.records = 0
+
+    async def run(
+        self, *, keep_going: bool, progress: Callable[[Progress], None] | None
+    ) -> ImportOutcome:
+        transaction = self.writer.conn.transaction()
+        await transaction.start()
+        written = False
+        try:
+            await self.writer.begin()
+            async for chunk in _read_ahead(self.source.entries()):
+                await self._take(chunk, keep_going=keep_going)
+                if progress:
+                    progress(self._progress())
+            written = keep_going or not self.tally.n
+        finally:
+            await (transaction.commit() if written else transaction.rollback())
+        counts = self.counts if written else Counts()
+        return ImportOutcome(written, self.records, counts, self.tally.n, tuple(self.tally.kept))
+
+    def _progress(self) -> Progress:
+        return Progress(self.source.done, self.source.size, self.records, self.tally.n)
+
+    async def _take(self, chunk: list[Entry[RecordT]], *, keep_going: bool) -> None:
+        """Write a chunk; after a problem that stops the import, only look for further ones."""
+        self.records += len(chunk)
+        good = [(entry.line, entry.record) for entry in chunk if entry.record is not None]
+        found = [problem for entry in chunk for problem in entry.problems]
+        unfit = await self.writer.check(good)
+        raws = {entry.line: entry.raw for entry in chunk}
+        for problem in sorted((*found, *unfit), key=lambda problem: problem.line):
+            self.tally.add(problem, raws[problem.line])
+        if keep_going or not self.tally.n:
+            self.counts += await self.writer.write(problem.line for problem in unfit)
+
+
+async def _read_ahead(entries: Iterator[Entry[RecordT]]) -> AsyncIterator[list[Entry[RecordT]]]:
+    """Chunks of entries; the next is read in a thread while the database works on this one."""
+
+    def take() -> list[Entry[RecordT]]:
+        return list(islice(entries, CHUNK))
+
+    coming = asyncio.create_task(asyncio.to_thread(take))
+    try:
+        while chunk := await coming:
+            coming = asyncio.create_task(asyncio.to_thread(take))
+            yield chunk
+    finally:
+        # The thread must be out of the file before anybody closes it.
+        await asyncio.gather(coming, return_exceptions=True)
