@@ -73,7 +73,7 @@ create table endpoint (
 create table contact_endpoint (
     contact_id   bigint not null references contact,
     endpoint_id  bigint not null references endpoint,
-    address_id   bigint not null references address,
+    address_id   bigint not null,
     channel      smallint not null,
     consented    boolean,
     created_at   timestamptz not null,
@@ -218,7 +218,7 @@ create table sender (
     limits        jsonb not null,
     paused_until  timestamptz,
     paused_why    text not null default '',
-    floor_credit  double precision not null default 0,
+    floor_credit  bigint not null default 0,
     updated_at    timestamptz not null,
     unique (channel, provider, identity)
 );
