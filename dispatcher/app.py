@@ -32,7 +32,7 @@ from dispatcher.pipeline import CONSUMERS, PIPELINE, Wire
 from dispatcher.rules.policy import load_policy
 from dispatcher.senders import sync_senders
 from dispatcher.web import create_app
-from segments.rules import load_rules
+from segments.rules import SHIPPED_RULES, load_rules
 from templates.render import check_templates
 
 log = structlog.get_logger(__name__)
@@ -70,7 +70,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             rng=Random(),
             signer=Signer(signing_secret(settings, folder).encode()),
             policy=policy,
-            segment_rules=load_rules(settings.segment_rules_file),
+            segment_rules=load_rules(settings.segment_rules_file or SHIPPED_RULES),
             channels=build_channels(
                 settings.channels, session=session, public_url=settings.public_url
             ),

@@ -11,7 +11,7 @@ from dispatcher.config import Settings
 from dispatcher.db import Pool
 from dispatcher.ids import Signer
 from dispatcher.rules.policy import Policy
-from segments.rules import SegmentRules
+from segments.rules import Rules
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Context:
     rng: Random
     signer: Signer
     policy: Policy
-    segment_rules: SegmentRules
+    segment_rules: Rules
     channels: Mapping[ChannelKind, Channel]
     leases: dict[int, int] = field(default_factory=dict)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
 import asyncpg
 import structlog
@@ -59,16 +60,10 @@ CLOSE_SQL = f"update slice set state = {SliceState.DONE:d}, ended_at = $2 where 
 async def reconcile(ctx: Context) -> None:
     """One turn over ambiguous slices: free evidence first, then look-ups, then policy after the window."""
     for row in await ctx.pool.fetch(AMBIGUOUS_SQL):
-        slice_id = row["id"]
-        await in_transaction(
-            ctx.pool, lambda conn, key=slice_id: _by_evidence(conn, ctx, key), rng=ctx.rng
-        )
+        slice_id: int = row["id"]
+        await in_transaction(ctx.pool, partial(_by_evidence, ctx, slice_id), rng=ctx.rng)
         found = await _ask(ctx, slice_id)
-        await in_transaction(
-            ctx.pool,
-            lambda conn, key=slice_id, said=found: _conclude(conn, ctx, key, said),
-            rng=ctx.rng,
-        )
+        await in_transaction(ctx.pool, partial(_conclude, ctx, slice_id, found), rng=ctx.rng)
 
 
 async def _open(conn: Connection, row: asyncpg.Record) -> list[asyncpg.Record]:
@@ -80,7 +75,7 @@ def _where(row: asyncpg.Record) -> tuple[int, int, int, Sequence[int]]:
     return row["update_id"], row["channel"], row["purpose"], row["endpoint_ids"]
 
 
-async def _by_evidence(conn: Connection, ctx: Context, slice_id: int) -> None:
+async def _by_evidence(ctx: Context, slice_id: int, conn: Connection) -> None:
     """Receipts with our keys settle their rows; SendGrid takes a request whole, so one proves all."""
     row = await conn.fetchrow(LOCK_SQL, slice_id)
     if row is None:
@@ -125,7 +120,7 @@ async def _ask(ctx: Context, slice_id: int) -> dict[int, Accepted | Rejected]:
         row = await conn.fetchrow(READ_SQL, slice_id)
         if row is None:
             return {}
-        channel = ctx.channels.get(ChannelKind.from_code(row["channel"]))
+        channel: object = ctx.channels.get(ChannelKind.from_code(row["channel"]))
         if not isinstance(channel, AnswersLookUps):
             return {}
         still = [item["endpoint_id"] for item in await _open(conn, row)][:LOOK_UPS_A_TURN]
@@ -153,7 +148,7 @@ async def _ask(ctx: Context, slice_id: int) -> dict[int, Accepted | Rejected]:
 
 
 async def _conclude(
-    conn: Connection, ctx: Context, slice_id: int, found: dict[int, Accepted | Rejected]
+    ctx: Context, slice_id: int, found: dict[int, Accepted | Rejected], conn: Connection
 ) -> None:
     row = await conn.fetchrow(LOCK_SQL, slice_id)
     if row is None:

@@ -6,12 +6,12 @@ from typing import Any
 from channels.model import ChannelKind
 from dispatcher.rules.policy import Policy, Severity
 from segments.model import AudienceQuery
-from segments.rules import SegmentRules
+from segments.rules import Rules
 
 
 def audience_query(
     policy: Policy,
-    segment_rules: SegmentRules,
+    segment_rules: Rules,
     *,
     severity: Severity,
     visibility: str,

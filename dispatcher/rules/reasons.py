@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from channels.model import Reason
-from segments.model import Exclusion
+from segments.model import Exclusion, SuppressionReason
 
 
 class Decision(IntEnum):
@@ -92,6 +92,9 @@ REASONS: dict[int, Words] = {
         "Too old before the provider could deliver it",
         "See the newest update.",
     ),
+    Reason.NOT_TRIED: Words(
+        "not_tried", "A neighbour in the same request was refused", "It goes out by itself."
+    ),
     Decision.NEWER_UPDATE: Words(
         "newer_update", "A newer update replaced it before it left", _NOTHING
     ),
@@ -109,3 +112,17 @@ REASONS: dict[int, Words] = {
     Decision.NO_WORDS: Words("no_words", "No wording for this segment", "Check the templates."),
     Decision.ALREADY_TOLD: Words("already_told", "Proof of an earlier attempt arrived", _NOTHING),
 }
+
+
+_SUPPRESSIONS: dict[int, SuppressionReason] = {
+    Reason.OPTED_OUT: SuppressionReason.OPTED_OUT,
+    Reason.COMPLAINED: SuppressionReason.COMPLAINED,
+    Reason.INVALID_ADDRESS: SuppressionReason.BOUNCED,
+    Reason.UNKNOWN_ADDRESS: SuppressionReason.BOUNCED,
+    Reason.CANNOT_RECEIVE: SuppressionReason.BOUNCED,
+}
+
+
+def suppression_reason(reason: int) -> SuppressionReason:
+    """Why an address must rest, given the reason (0: none told) of the refusal that says so."""
+    return _SUPPRESSIONS.get(reason, SuppressionReason.REFUSED_BY_PROVIDER)

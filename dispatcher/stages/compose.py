@@ -1,7 +1,6 @@
 """Compose: facts become renderings, once per segment × channel × locale. No template runs per recipient."""
 
 from datetime import datetime
-from typing import Any
 
 import asyncpg
 import structlog
@@ -30,8 +29,8 @@ where incident_id = $1 and seq < $2 and state not in ('draft', 'cancelled') orde
 """
 STORE_SQL = """
 insert into rendering (update_id, segment, channel, locale, parts, slots, hash, units)
-select $1, * from unnest($2::text[], $3::smallint[], $4::text[], $5::jsonb[], $6::jsonb[], $7::text[],
-                         $8::smallint[])
+select $1, r.* from jsonb_to_recordset($2) as r(
+    segment text, channel smallint, locale text, parts jsonb, slots jsonb, hash text, units smallint)
 on conflict do nothing
 """
 COMPOSED_SQL = "update incident_update set state = $2, state_detail = $3 where id = $1"
@@ -107,17 +106,16 @@ def incident_url(ctx: Context, incident_id: int) -> str:
 
 
 async def _store(conn: Connection, update_id: int, renderings: list[Rendering]) -> None:
-    rows: list[tuple[Any, ...]] = [
-        (
-            item.segment or "",
-            item.channel.code,
-            item.locale,
-            dict(item.parts),
-            slots_to_json(item.slots),
-            item.hash,
-            item.segments_worst or 1,
-        )
+    rows = [
+        {
+            "segment": item.segment or "",
+            "channel": item.channel.code,
+            "locale": item.locale,
+            "parts": dict(item.parts),
+            "slots": slots_to_json(item.slots),
+            "hash": item.hash,
+            "units": item.segments_worst or 1,
+        }
         for item in renderings
     ]
-    columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * 7
-    await conn.execute(STORE_SQL, update_id, *columns)
+    await conn.execute(STORE_SQL, update_id, rows)

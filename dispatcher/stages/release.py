@@ -39,8 +39,14 @@ URGENT_LANE = 0
 URGENT_HORIZON_S = 5.0
 HORIZON_S = 1.0
 LOOK_AHEAD = 200
+# More than this many released and not yet begun means the workers, not the provider, are the limit:
+# releasing further would only let reserved moments pass unused.
+MAX_UNBEGUN = 40
 
 LOCK_SENDER_SQL = "select * from sender where id = $1 for update"
+UNBEGUN_SQL = f"""
+select count(*) from slice where state = {SliceState.RELEASED:d} and sender_id = $1
+"""
 BUCKETS_SQL = "select seconds, next_free, cells, cell_no from bucket where sender_id = $1"
 # A newer update's slice waits for older ones of its incident and channel that are on their way.
 CANDIDATES_SQL = f"""
@@ -109,18 +115,27 @@ async def release(conn: Connection, ctx: Context, sender_id: int) -> int:
     rows = {row["seconds"]: row for row in await conn.fetch(BUCKETS_SQL, sender_id)}
     limits = [Limit(item["count"], item["seconds"]) for item in sender["limits"]]
     states = [_state(rows[int(limit.seconds)]) for limit in limits]
-    urgent = await conn.fetch(CANDIDATES_SQL, sender_id, 0, 9, now, LOOK_AHEAD)
-    top = urgent[0]["lane"] if urgent else 0
-    first = [row for row in urgent if row["lane"] == top]
-    lower = (
-        await conn.fetch(CANDIDATES_SQL, sender_id, top + 1, 9, now, LOOK_AHEAD // 4)
-        if urgent
-        else []
-    )
+    first, lower = await _candidates(conn, sender_id, now)
     turn, states, credit = _decide(first, lower, limits, states, sender["floor_credit"], now)
     await _expire(conn, turn.stale, now)
     await _write(conn, sender_id, turn, limits, states, credit)
     return len(turn.granted)
+
+
+async def _candidates(
+    conn: Connection, sender_id: int, now: datetime
+) -> tuple[list[asyncpg.Record], list[asyncpg.Record]]:
+    """Slices of the most urgent lane that waits, and of all lanes below it, best first."""
+    waiting = await conn.fetch(CANDIDATES_SQL, sender_id, 0, 9, now, LOOK_AHEAD)
+    if not waiting:
+        return [], []
+    top = waiting[0]["lane"]
+    room = max(0, MAX_UNBEGUN - await conn.fetchval(UNBEGUN_SQL, sender_id))
+    first = [row for row in waiting if row["lane"] == top]
+    if top != URGENT_LANE:
+        first = first[:room]
+    lower = await conn.fetch(CANDIDATES_SQL, sender_id, top + 1, 9, now, room) if first else []
+    return first, lower
 
 
 def _state(row: asyncpg.Record) -> BucketState:
@@ -134,9 +149,9 @@ def _decide(
     lower: list[asyncpg.Record],
     limits: list[Limit],
     states: list[BucketState],
-    credit: float,
+    credit: int,
     now: datetime,
-) -> tuple[_Plan, list[BucketState], float]:
+) -> tuple[_Plan, list[BucketState], int]:
     turn = _Plan()
     queues = {Turn.URGENT: iter(first), Turn.LOWER: iter(lower)}
     heads = {lane: _next_fresh(queue, turn, now) for lane, queue in queues.items()}
@@ -210,7 +225,7 @@ async def _write(
     turn: _Plan,
     limits: list[Limit],
     states: list[BucketState],
-    credit: float,
+    credit: int,
 ) -> None:
     if not turn.granted:
         return

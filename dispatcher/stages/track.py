@@ -8,12 +8,13 @@ from typing import Any
 import asyncpg
 import structlog
 
-from channels.model import ChannelKind, Receipt
+from channels.model import Receipt
 from dispatcher import tally
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.ids import ForgedIdError, Signer
 from dispatcher.jobs import Event, publish
+from dispatcher.rules.reasons import suppression_reason
 from dispatcher.rules.states import (
     EARLIER_ATTEMPTS_SHIFT,
     STATUS_COUNT,
@@ -25,7 +26,9 @@ from dispatcher.rules.states import (
     fact_from_code,
     shown,
 )
-from segments.suppressions import lift_addresses, suppress_addresses
+from segments.model import Channel as AddressChannel
+from segments.model import SuppressionReason
+from segments.suppressions import Why, add_suppression, remove_suppression
 
 PUBLISHES = ("receipts.arrived",)
 log = structlog.get_logger(__name__)
@@ -122,17 +125,26 @@ async def store(
         if rows:
             await conn.execute(STORE_SQL, provider, now, rows)
             await publish(conn, [Event("receipts.arrived", 0, 5)])
-        by_hand = [item for item in receipts if not item.key and item.address]
-        stops = [item.address for item in by_hand if item.suppress]
-        starts = [item.address for item in by_hand if item.lift]
-        channel = ChannelKind.SMS.code
-        if stops:
-            await suppress_addresses(
-                conn, channel, stops, source="inbound", hash_key=ctx.address_key, now=now
-            )
-        if starts:
-            await lift_addresses(conn, channel, starts, hash_key=ctx.address_key)
+        for receipt in receipts:
+            if not receipt.key and receipt.address:
+                await _obey(conn, ctx, receipt, now)
     return len(rows)
+
+
+async def _obey(conn: Connection, ctx: Context, receipt: Receipt, now: datetime) -> None:
+    """A text sent to us that says stop or start: it binds from this commit on."""
+    channel, key = AddressChannel.SMS, ctx.address_key
+    if receipt.suppress:
+        await add_suppression(
+            conn,
+            channel,
+            receipt.address,
+            Why(SuppressionReason.OPTED_OUT, "inbound"),
+            hash_key=key,
+            now=now,
+        )
+    elif receipt.lift:
+        await remove_suppression(conn, channel, receipt.address, hash_key=key)
 
 
 def _row(signer: Signer, receipt: Receipt) -> dict[str, Any] | None:
@@ -247,10 +259,14 @@ async def _consequences(
     reasons = {row["key"][2]: row["reason"] for row in rows if row.get("reason")}
     if reasons:
         await conn.execute(REASON_SQL, update, channel, list(reasons), list(reasons.values()))
-    stops = {row["key"][2]: row.get("reason", 0) for row in rows if row.get("suppress")}
-    for reason in sorted(set(stops.values())):
-        endpoints = [endpoint for endpoint, why in stops.items() if why == reason]
-        await conn.execute(SUPPRESS_SQL, channel, endpoints, reason, ctx.now())
+    stops = {
+        row["key"][2]: suppression_reason(row.get("reason", 0))
+        for row in rows
+        if row.get("suppress")
+    }
+    for why in sorted(set(stops.values())):
+        endpoints = [endpoint for endpoint, found in stops.items() if found is why]
+        await conn.execute(SUPPRESS_SQL, channel, endpoints, why, ctx.now())
     lifts = [row["key"][2] for row in rows if row.get("lift")]
     if lifts:
         await conn.execute(LIFT_SQL, channel, lifts)

@@ -23,7 +23,8 @@ def line_of(text: str, part: str) -> int:
 def test_the_shipped_policy_holds_the_numbers_of_the_practice() -> None:
     policy = load_policy(None)
     lives = {
-        severity: policy.of(severity).time_to_live for severity in (Severity.P0, Severity.P1, Severity.P2)
+        severity: policy.of(severity).time_to_live
+        for severity in (Severity.P0, Severity.P1, Severity.P2)
     }
     assert lives[Severity.P0][ChannelKind.SMS] == timedelta(minutes=30)
     assert lives[Severity.P0][ChannelKind.EMAIL] == timedelta(hours=4)

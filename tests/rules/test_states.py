@@ -45,7 +45,14 @@ def test_order_and_repetition_of_receipts_never_change_what_is_shown(
 def test_accepted_alone_is_never_shown_as_delivered(
     seen: list[Fact], state: DeliveryState, place: SliceState, attempt: int
 ) -> None:
-    proofs = {Fact.DELIVERED, Fact.DISPLAYED, Fact.DISMISSED, Fact.OPENED, Fact.CLICKED, Fact.POSTED}
+    proofs = {
+        Fact.DELIVERED,
+        Fact.DISPLAYED,
+        Fact.DISMISSED,
+        Fact.OPENED,
+        Fact.CLICKED,
+        Fact.POSTED,
+    }
     if not proofs & set(seen):
         assert shown(state, place, attempt, merged(seen)) not in NOTIFIED
 
@@ -80,7 +87,8 @@ def test_evidence_fits_a_signed_32_bit_column(seen: list[Fact], later: list[Fact
 def test_a_receipt_before_the_response_already_shows_its_fact() -> None:
     assert shown(DeliveryState.PLANNED, SliceState.IN_FLIGHT, 1, 0) is Shown.SENDING
     assert (
-        shown(DeliveryState.PLANNED, SliceState.IN_FLIGHT, 1, bit(Fact.DELIVERED)) is Shown.DELIVERED
+        shown(DeliveryState.PLANNED, SliceState.IN_FLIGHT, 1, bit(Fact.DELIVERED))
+        is Shown.DELIVERED
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from dispatcher.context import Context
-from dispatcher.db import Connection
+from dispatcher.db import Connection, one_row
 from dispatcher.jobs import Event, publish
 from dispatcher.rules.audience import audience_query
 from dispatcher.rules.policy import Severity
@@ -23,7 +23,7 @@ LOCK_INCIDENT_SQL = """
 insert into incident (source, external_id, visibility, severity, status, started_at)
 values ($1, $2, 'customers', 1, 'investigating', $3)
 on conflict (source, external_id) do update set status = incident.status
-returning *, (xmax = 0) as is_new
+returning *
 """
 LAST_UPDATE_SQL = """
 select facts, audience, internal from incident_update
@@ -36,7 +36,7 @@ ACCOUNTS_SQL = """
 select external_id, id from account where external_id = any($1::text[]) and removed_at is null
 """
 NEXT_UPDATE_ID_SQL = """
-select greatest(update_id_at($1) | (nextval('update_number') & 1048575), coalesce($2, 0) + 1),
+select greatest(update_id_at($1) | (nextval('update_number') & 1048575), coalesce($2::bigint, 0) + 1),
        ensure_delivery_partition($1)
 """
 INSERT_UPDATE_SQL = """
@@ -94,7 +94,7 @@ async def accept(
     conn: Connection, ctx: Context, body: UpdateIn, *, actor: str, now: datetime
 ) -> AcceptedUpdate:
     """Store one update and wake the flow. Raises RefusedError naming each wrong field."""
-    incident = await conn.fetchrow(LOCK_INCIDENT_SQL, body.source, body.incident.external_id, now)
+    incident = await one_row(conn, LOCK_INCIDENT_SQL, body.source, body.incident.external_id, now)
     revision = await _revise(conn, ctx, body, incident, now)
     missing = revision.facts.missing(resolved=body.status in ENDED)
     draft = body.mode == "draft" or bool(missing)

@@ -8,15 +8,16 @@ import asyncpg
 from channels.model import ChannelKind
 from channels.pacing import Limit, units_within
 from dispatcher.context import Context
-from dispatcher.db import Connection
+from dispatcher.db import Connection, one_row
 from dispatcher.failpoints import reach
 from dispatcher.jobs import Event, publish
 from dispatcher.rules.audience import audience_query
 from dispatcher.rules.policy import Severity
 from dispatcher.rules.reasons import Decision
 from dispatcher.stages.plan import sql
+from segments.audience import planned_for_its_values
 from segments.model import Exclusion
-from segments.store import ensure_voice
+from segments.voices import ensure_voice
 from templates.facts import Facts
 
 PUBLISHES = ("slices.waiting", "dispatch.planned")
@@ -48,7 +49,7 @@ async def run(ctx: Context, update_id: int) -> None:
 
 
 async def _plan_range(conn: Connection, ctx: Context, update_id: int) -> tuple[bool, int]:
-    async with conn.transaction():
+    async with planned_for_its_values(conn):
         now = ctx.now()
         update = await conn.fetchrow(sql.CLAIM_SQL, update_id)
         if update is None:
@@ -115,7 +116,8 @@ async def _fan_out(
         component_ids=update["component_ids"],
         audience=update["audience"],
     )
-    row = await conn.fetchrow(
+    row = await one_row(
+        conn,
         sql.FAN_OUT_SQL,
         *query.params(lo, hi, now),
         list(ways),
@@ -156,7 +158,7 @@ async def _finish(
     """The public voice, the banner's wake-up, and the end of planning."""
     events: list[Event] = []
     way = ways[ChannelKind.SOCIAL.code]
-    voice = await ensure_voice(conn, ctx.settings.senders.social, hash_key=ctx.address_key, now=now)
+    voice = await ensure_voice(conn, ctx.settings.senders.social, now)
     posted = await conn.execute(
         sql.SOCIAL_SQL,
         update["id"],

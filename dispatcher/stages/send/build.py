@@ -8,7 +8,7 @@ import asyncpg
 
 from channels.model import ChannelKind, Message, Recipient
 from dispatcher.context import Context
-from dispatcher.db import Connection
+from dispatcher.db import Connection, one_row
 from dispatcher.ids import DeliveryKey
 from templates.headers import headers_for
 from templates.slots import Filler, Person, fill, slots_from_json
@@ -20,10 +20,12 @@ select r.*, u.status, u.kind from rendering r join incident_update u on u.id = r
 """
 PEOPLE_SQL = """
 select d.endpoint_id, d.attempt, a.value as address, v.name, acc.name as account,
+       coalesce(nullif(c.time_zone, ''), acc.time_zone, 'UTC') as time_zone,
        r.endpoint_id is null as first_text
 from delivery d
 join address a on a.id = d.address_id
 left join contact_version v on v.id = d.contact_version
+left join contact c on c.id = v.contact_id
 left join account acc on acc.id = d.account_id
 left join reached r on r.incident_id = $6 and r.endpoint_id = d.endpoint_id
 where d.update_id = $1 and d.channel = $2 and d.purpose = $3 and d.endpoint_id = any($4::bigint[])
@@ -43,7 +45,7 @@ class Parcel:
 
 async def build(conn: Connection, ctx: Context, row: asyncpg.Record) -> Parcel:
     """Read rendering and people of a slice and fill in what differs from person to person."""
-    rendering = await conn.fetchrow(RENDERING_SQL, row["rendering_id"])
+    rendering = await one_row(conn, RENDERING_SQL, row["rendering_id"])
     people = await conn.fetch(
         PEOPLE_SQL,
         row["update_id"],
@@ -71,6 +73,7 @@ async def build(conn: Connection, ctx: Context, row: asyncpg.Record) -> Parcel:
                     account=person["account"] or "",
                     unsubscribe_url=unsubscribe,
                     first_text=person["first_text"],
+                    time_zone=person["time_zone"],
                 )
             ),
             headers=headers_for(

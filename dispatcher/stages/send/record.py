@@ -14,7 +14,7 @@ from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.rules.backoff import backoff
 from dispatcher.rules.policy import RETRY_LANE
-from dispatcher.rules.reasons import Decision
+from dispatcher.rules.reasons import Decision, suppression_reason
 from dispatcher.rules.states import (
     STATUS_COUNT,
     DeliveryState,
@@ -98,8 +98,8 @@ with o as materialized (
 select fresh.id, o.attempt, o.evidence, count(*) as n from o, fresh group by 1, 2, 3
 """
 FINISH_SQL = """
-update slice set state = $3, ended_at = case when $3 = 4 then $4::timestamptz end,
-       ambiguous_at = case when $3 = 3 then $4::timestamptz end,
+update slice set state = $3::smallint, ended_at = case when $3::smallint = 4 then $4::timestamptz end,
+       ambiguous_at = case when $3::smallint = 3 then $4::timestamptz end,
        provider_ref = coalesce(nullif($5, ''), provider_ref), detail = $6
 where id = $1 and epoch = $2 and state = 2 returning id
 """
@@ -160,7 +160,9 @@ async def record(conn: Connection, ctx: Context, held: Claim, answers: Answers) 
             now=now,
         )
         if suppress:
-            await conn.execute(SUPPRESS_SQL, *_where(held.slice, endpoints), now, reason)
+            await conn.execute(
+                SUPPRESS_SQL, *_where(held.slice, endpoints), now, suppression_reason(reason)
+            )
     for answer, endpoints in answers.deferred.items():
         await _record_deferred(conn, ctx, held, answer, endpoints, now)
 

@@ -1,0 +1,53 @@
+"""The wiring is the whole wiring: nobody publishes what `pipeline.py` does not say."""
+
+import ast
+from importlib import import_module
+from pathlib import Path
+
+import dispatcher
+from dispatcher.pipeline import CONSUMERS, PIPELINE
+
+ROOT = Path(dispatcher.__file__).parent
+STAGES = sorted(path for path in (ROOT / "stages").iterdir() if not path.name.startswith("_"))
+
+
+def events_named_in(path: Path) -> set[str]:
+    """String constants that look like events, in calls of `Event(...)` or dictionaries of events."""
+    files = [path] if path.is_file() else sorted(path.rglob("*.py"))
+    found = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Event":
+                for part in ast.walk(node.args[0]):
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                        found.add(part.value)
+    return found
+
+
+def test_every_event_has_exactly_one_stage_and_a_known_consumer() -> None:
+    names = [wire.event for wire in PIPELINE]
+    assert len(names) == len(set(names))
+    assert {wire.consumer for wire in PIPELINE} == set(CONSUMERS)
+
+
+def test_what_a_wire_publishes_wakes_somebody() -> None:
+    known = {wire.event for wire in PIPELINE}
+    for wire in PIPELINE:
+        assert set(wire.publishes) <= known, wire.event
+
+
+def test_stages_publish_nothing_but_what_they_declare() -> None:
+    for path in STAGES:
+        if path.suffix not in {"", ".py"} or path.name == "control.py":
+            continue
+        module = import_module(f"dispatcher.stages.{path.stem}")
+        declared = set(getattr(module, "PUBLISHES", ()))
+        for event in events_named_in(path):
+            assert any(name.startswith(event) for name in declared), (path.name, event)
+
+
+def test_only_stages_and_clocks_publish() -> None:
+    for path in ROOT.rglob("*.py"):
+        area = path.relative_to(ROOT).parts[0]
+        if area not in {"stages", "clocks", "jobs.py"}:
+            assert not events_named_in(path), path
