@@ -2,8 +2,8 @@
 
 import asyncio
 import csv
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -141,10 +141,11 @@ class _Import(Generic[RecordT]):
         written = False
         try:
             await self.writer.begin()
-            async for chunk in _read_ahead(self.source.entries()):
-                await self._take(chunk, keep_going=keep_going)
-                if progress:
-                    progress(self._progress())
+            async with aclosing(_read_ahead(self.source.entries())) as chunks:
+                async for chunk in chunks:
+                    await self._take(chunk, keep_going=keep_going)
+                    if progress:
+                        progress(self._progress())
             written = keep_going or not self.tally.n
         finally:
             await (transaction.commit() if written else transaction.rollback())
@@ -158,8 +159,8 @@ class _Import(Generic[RecordT]):
         """Write a chunk; after a problem that stops the import, only look for further ones."""
         self.records += len(chunk)
         good = [(entry.line, entry.record) for entry in chunk if entry.record is not None]
-        found = [problem for entry in chunk for problem in entry.problems]
-        unfit = await self.writer.check(good)
+        found: list[Problem] = [problem for entry in chunk for problem in entry.problems]
+        unfit: list[Problem] = await self.writer.check(good)
         raws = {entry.line: entry.raw for entry in chunk}
         for problem in sorted((*found, *unfit), key=lambda problem: problem.line):
             self.tally.add(problem, raws[problem.line])
@@ -167,7 +168,7 @@ class _Import(Generic[RecordT]):
             self.counts += await self.writer.write(problem.line for problem in unfit)
 
 
-async def _read_ahead(entries: Iterator[Entry[RecordT]]) -> AsyncIterator[list[Entry[RecordT]]]:
+async def _read_ahead(entries: Iterator[Entry[RecordT]]) -> AsyncGenerator[list[Entry[RecordT]]]:
     """Chunks of entries; the next is read in a thread while the database works on this one."""
 
     def take() -> list[Entry[RecordT]]:

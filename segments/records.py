@@ -84,12 +84,12 @@ _Line: TypeAlias = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(_clean)
 ]
 _Text: TypeAlias = Annotated[_Line, BeforeValidator(_none_is_empty)]
-_Name: TypeAlias = Annotated[_Line, Field(min_length=1)]
-ExternalId: TypeAlias = Annotated[
+_Name: TypeAlias = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     AfterValidator(_clean),
 ]
+ExternalId: TypeAlias = _Name
 _Email: TypeAlias = Annotated[_Text, AfterValidator(_email)]
 _TimeZone: TypeAlias = Annotated[_Text, AfterValidator(_time_zone)]
 _Locale: TypeAlias = Annotated[_Text, AfterValidator(_locale)]
