@@ -5,6 +5,7 @@
 
 from dispatcher.config.load import SettingsError, environment_names, load_settings
 from dispatcher.config.model import (
+    BannerSettings,
     DatabaseSettings,
     EmbeddedSettings,
     SelfTestSettings,
@@ -16,6 +17,7 @@ from dispatcher.config.model import (
 from dispatcher.config.secret import signing_secret
 
 __all__ = [
+    "BannerSettings",
     "DatabaseSettings",
     "EmbeddedSettings",
     "SelfTestSettings",

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -68,6 +69,20 @@ class WebSettings(_Group):
     port: Port = 8080
 
 
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or f"{parts.scheme}://{parts.netloc}" != value:
+        raise ValueError("must be an origin such as https://app.example.com, without a path")
+    return value
+
+
+class BannerSettings(_Group):
+    """Which web pages may show the banner: exact origins. `demo` makes /demo/banner hand out tokens."""
+
+    origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
+    demo: bool = False
+
+
 class WorkerSettings(_Group):
     """Rhythm of a worker process, in seconds."""
 
@@ -118,6 +133,7 @@ class Settings(BaseSettings):
     secret: SecretStr | None = None
     public_url: str = "http://127.0.0.1:8080"
     web: WebSettings = WebSettings()
+    banner: BannerSettings = BannerSettings()
     brand: Brand = Brand()
     sendgrid: SendGridSettings = SendGridSettings()
     twilio: TwilioSettings = TwilioSettings()
