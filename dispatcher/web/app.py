@@ -3,6 +3,8 @@
 from aiohttp import web
 
 from dispatcher.context import Context
+from dispatcher.web.banner.cors import add_cors_headers
+from dispatcher.web.banner.hub import HUB, Hub, end_streams, keep_hub
 from dispatcher.web.boundary import (
     CONTEXT,
     add_security_headers,
@@ -23,4 +25,8 @@ def create_app(ctx: Context) -> web.Application:
     for route in ROUTES:
         app.router.add_route(route.method, route.path, as_aiohttp(route), name=route.operation)
     app.on_response_prepare.append(add_security_headers)
+    app.on_response_prepare.append(add_cors_headers)
+    app[HUB] = Hub(ctx)
+    app.cleanup_ctx.append(keep_hub)
+    app.on_shutdown.append(end_streams)
     return app

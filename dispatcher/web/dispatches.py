@@ -107,7 +107,7 @@ async def _decide(
         await note(
             conn,
             at=call.ctx.now(),
-            actor=call.caller.actor,
+            actor=call.actor,
             action=f"dispatch.{action}",
             thing=text,
             detail={"changed": counts.changed},
@@ -124,7 +124,7 @@ async def _decide(
 async def list_deliveries(call: Call[None, DeliveryQuery]) -> Reply:
     """One row per address and channel with everything known about it."""
     number = number_of(call.ctx, DISPATCH, call.path("dispatch_id"))
-    after = position(call.query, 3) or (None, None, None)
+    after = position(call.query, (int, int, int)) or (None, None, None)
     channel = call.query.channel.code if call.query.channel else None
     async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
         update_id = (await _row(conn, number))["update_id"]

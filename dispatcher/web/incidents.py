@@ -60,7 +60,7 @@ class UpdatePage(Page[Update]):
 
 async def list_incidents(call: Call[None, IncidentQuery]) -> Reply:
     """Newest first."""
-    after = position(call.query, 1)
+    after = position(call.query, (int,))
     wanted = None if call.query.state is None else call.query.state == "open"
     async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
         rows = await conn.fetch(LIST_SQL, after and after[0], wanted, call.query.limit + 1)
@@ -78,7 +78,7 @@ async def get_incident(call: Plain) -> Reply:
 async def list_updates(call: Call[None, PageQuery]) -> Reply:
     """Every update of one incident, drafts too; newest first."""
     number = number_of(call.ctx, INCIDENT, call.path("incident_id"))
-    after = position(call.query, 1)
+    after = position(call.query, (int,))
     async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
         await _row(conn, number)
         rows = await conn.fetch(UPDATES_SQL, number, after and after[0], call.query.limit + 1)

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Annotated, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -36,8 +36,11 @@ class Page(BaseModel, Generic[T]):
     next_cursor: str | None
 
 
-def position(query: PageQuery, length: int) -> tuple[int, ...] | None:
-    """The key of the last row already seen, None at the beginning. Refuses a damaged cursor."""
+def position(query: PageQuery, shape: tuple[type, ...]) -> tuple[Any, ...] | None:
+    """The key of the last row already seen, None at the beginning. Refuses a damaged cursor.
+
+    `shape`: int (a bigint) or str for each part of the key.
+    """
     if query.cursor is None:
         return None
     try:
@@ -45,14 +48,22 @@ def position(query: PageQuery, length: int) -> tuple[int, ...] | None:
         key = orjson.loads(raw)
     except (UnicodeEncodeError, binascii.Error, orjson.JSONDecodeError):
         key = None
-    if not isinstance(key, list) or len(key) != length or not all(map(_is_bigint, key)):
-        finding = FieldProblem("?cursor", "invalid", "Use next_cursor as it was given")
-        raise WebRefusedError("invalid-query", problems=[finding])
+    if not isinstance(key, list) or len(key) != len(shape) or not all(map(_fits, key, shape)):
+        raise bad_cursor()
     return tuple(key)
 
 
+def bad_cursor() -> WebRefusedError:
+    """What a cursor that we did not make is answered with."""
+    finding = FieldProblem("?cursor", "invalid", "Use next_cursor as it was given")
+    return WebRefusedError("invalid-query", problems=[finding])
+
+
 def page_reply(
-    call: Call[None, Q], rows: Sequence[T], keys: Sequence[Sequence[int]], model: type[Page[T]]
+    call: Call[None, Q],
+    rows: Sequence[T],
+    keys: Sequence[Sequence[int | str]],
+    model: type[Page[T]],
 ) -> Reply:
     """The page of `rows`, of which one more than the limit was asked for; `keys` are their keys."""
     limit = call.query.limit
@@ -68,5 +79,7 @@ def page_reply(
     return Reply(model(data=list(rows[:limit]), next_cursor=cursor), headers=headers)
 
 
-def _is_bigint(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and -_BIGINT <= value < _BIGINT
+def _fits(value: object, kind: type) -> bool:
+    if type(value) is not kind:
+        return False
+    return not isinstance(value, int) or -_BIGINT <= value < _BIGINT

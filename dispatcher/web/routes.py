@@ -1,12 +1,29 @@
 """Every address this program answers at. The API's description is made from this table."""
 
+from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
 from dispatcher.stages.accept import UpdateIn
-from dispatcher.web import dispatches, health, incidents, overview, receipts, updates
+from dispatcher.web import (
+    customers,
+    dispatches,
+    health,
+    incidents,
+    overview,
+    problem_pages,
+    receipts,
+    suppressions,
+    unsubscribe,
+    updates,
+)
+from dispatcher.web.banner import api as banner_api
+from dispatcher.web.banner import cors, demo
+from dispatcher.web.banner.stream import get_stream
+from dispatcher.web.customer_models import Account, Component, Contact, Stored
 from dispatcher.web.dispatches import DeliveryPage, DeliveryQuery
+from dispatcher.web.incident_page import get_incident_page
 from dispatcher.web.incidents import IncidentPage, IncidentQuery, UpdatePage
 from dispatcher.web.lists import PageQuery
 from dispatcher.web.models import (
@@ -19,10 +36,12 @@ from dispatcher.web.models import (
     UpdateAccepted,
     UpdateWithRenderings,
 )
+from dispatcher.web.pages import get_static
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.receipts import AnyQuery
 from dispatcher.web.routing import Handler, Route
 from dispatcher.web.scopes import Guard, Scope
+from segments.records import AccountIn, ComponentIn, ContactIn
 
 Q = TypeVar("Q", bound=BaseModel)
 
@@ -47,7 +66,11 @@ def _get(
 
 
 def _act(
-    path: str, operation: str, scope: Scope, handler: Handler[None, NoQuery], reply: Any = None
+    path: str,
+    operation: str,
+    scope: Scope,
+    handler: Handler[None, NoQuery],
+    replies: Mapping[int, type[BaseModel]],
 ) -> Route[None, NoQuery]:
     """A POST without a body."""
     return Route(
@@ -57,7 +80,36 @@ def _act(
         guard=scope,
         handler=handler,
         query=NoQuery,
-        replies=reply,
+        replies=replies,
+    )
+
+
+def _put(
+    thing: str, folder: str, body: type[BaseModel], handler: Handler[Any, NoQuery]
+) -> Route[Any, NoQuery]:
+    return Route(
+        method="PUT",
+        path=f"/v1/{folder}/{{external_id}}",
+        operation=f"put_{thing}",
+        guard=Scope.SEGMENTS_WRITE,
+        handler=handler,
+        query=NoQuery,
+        body=body,
+        named_by="external_id",
+        replies={200: Stored, 201: Stored},
+    )
+
+
+def _page(
+    path: str,
+    operation: str,
+    handler: Handler[None, Q],
+    query: type[Q],
+    guard: Guard = Guard.OPEN,
+) -> Route[None, Q]:
+    """A GET that answers with something else than JSON."""
+    return Route(
+        method="GET", path=path, operation=operation, guard=guard, handler=handler, query=query
     )
 
 
@@ -174,9 +226,138 @@ _API: Final[tuple[Route[Any, Any], ...]] = (
     ),
 )
 
+_CUSTOMERS: Final[tuple[Route[Any, Any], ...]] = (
+    _put("account", "accounts", AccountIn, customers.put_account),
+    _get(
+        "/v1/accounts/{external_id}",
+        "get_account",
+        Scope.SEGMENTS_WRITE,
+        customers.get_account,
+        NoQuery,
+        Account,
+    ),
+    _put("contact", "contacts", ContactIn, customers.put_contact),
+    _get(
+        "/v1/contacts/{external_id}",
+        "get_contact",
+        Scope.SEGMENTS_WRITE,
+        customers.get_contact,
+        NoQuery,
+        Contact,
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/contacts/{external_id}",
+        operation="erase_contact",
+        guard=Scope.SEGMENTS_WRITE,
+        handler=customers.delete_contact,
+        query=NoQuery,
+        replies={200: Stored},
+    ),
+    _put("component", "components", ComponentIn, customers.put_component),
+    _get(
+        "/v1/components/{external_id}",
+        "get_component",
+        Scope.SEGMENTS_WRITE,
+        customers.get_component,
+        NoQuery,
+        Component,
+    ),
+    _get(
+        "/v1/suppressions",
+        "list_suppressions",
+        Scope.SEGMENTS_WRITE,
+        suppressions.list_all,
+        PageQuery,
+        suppressions.SuppressionPage,
+    ),
+    Route(
+        method="POST",
+        path="/v1/suppressions",
+        operation="add_suppression",
+        guard=Scope.SEGMENTS_WRITE,
+        handler=suppressions.add,
+        query=NoQuery,
+        body=suppressions.SuppressionIn,
+        replies={201: Stored, 200: Stored},
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/suppressions",
+        operation="remove_suppression",
+        guard=Scope.SEGMENTS_WRITE,
+        handler=suppressions.remove,
+        query=NoQuery,
+        body=suppressions.SuppressionIn,
+        replies={200: Stored},
+    ),
+)
+
+_BANNER: Final[tuple[Route[Any, Any], ...]] = (
+    _get(
+        "/v1/banner",
+        "get_banner",
+        Guard.BANNER_TOKEN,
+        banner_api.get_banner,
+        NoQuery,
+        banner_api.BannerItems,
+    ),
+    _page("/v1/banner/stream", "stream_banner", get_stream, NoQuery, Guard.BANNER_TOKEN),
+    Route(
+        method="POST",
+        path="/v1/banner/receipts",
+        operation="post_banner_receipt",
+        guard=Guard.BANNER_TOKEN,
+        handler=banner_api.post_receipt,
+        query=NoQuery,
+        body=banner_api.BannerReceiptIn,
+        replies={202: banner_api.Ignored},
+    ),
+    *(
+        Route(
+            method="OPTIONS",
+            path=path,
+            operation=f"preflight_{name}",
+            guard=Guard.OPEN,
+            handler=cors.preflight,
+            query=NoQuery,
+        )
+        for path, name in (
+            ("/v1/banner", "banner"),
+            ("/v1/banner/stream", "stream"),
+            ("/v1/banner/receipts", "receipts"),
+        )
+    ),
+)
+
+_PAGES: Final[tuple[Route[Any, Any], ...]] = (
+    _page("/i/{incident_id}", "incident_page", get_incident_page, AnyQuery),
+    _page("/u/{token}", "unsubscribe_page", unsubscribe.get_unsubscribe, AnyQuery),
+    Route(
+        method="POST",
+        path="/u/{token}",
+        operation="unsubscribe",
+        guard=Guard.OPEN,
+        handler=unsubscribe.post_unsubscribe,
+        query=AnyQuery,
+    ),
+    _page("/problems", "problems_page", problem_pages.list_problems, AnyQuery),
+    _page("/problems/{kind}", "problem_page", problem_pages.get_problem, AnyQuery),
+    _page("/static/{name}", "static_file", get_static, AnyQuery),
+    _page("/demo/banner", "demo_banner", demo.get_demo_page, demo.DemoQuery),
+    _get(
+        "/demo/banner/token",
+        "demo_banner_token",
+        Guard.OPEN,
+        demo.get_demo_token,
+        demo.DemoQuery,
+        demo.DemoToken,
+    ),
+)
+
 _OPERATION: Final[tuple[Route[Any, Any], ...]] = (
     _get("/healthz", "healthz", Guard.OPEN, health.healthz, NoQuery, health.Health),
     _get("/readyz", "readyz", Guard.OPEN, health.readyz, NoQuery, health.Health),
 )
 
-ROUTES: Final = _API + _OPERATION
+ROUTES: Final = (*_API, *_CUSTOMERS, *_BANNER, *_PAGES, *_OPERATION)

@@ -8,7 +8,8 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from dispatcher.context import Context
-from dispatcher.web.answers import Reply
+from dispatcher.rules.problem import FieldProblem
+from dispatcher.web.answers import Reply, WebRefusedError
 from dispatcher.web.boundary import CONTEXT
 from dispatcher.web.keys import Caller, admit, require
 from dispatcher.web.reading import NoQuery, as_model, read_json, read_query
@@ -31,6 +32,11 @@ class Call(Generic[B, Q]):
     body: B
     query: Q
 
+    @property
+    def actor(self) -> str:
+        """Who did it, as the audit log names them."""
+        return self.caller.actor
+
     def path(self, name: str) -> str:
         """A part of the path, as the caller wrote it."""
         return self.request.match_info[name]
@@ -43,7 +49,11 @@ Handler: TypeAlias = Callable[[Call[B, Q]], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route(Generic[B, Q]):
-    """One row of the table. `replies`: status -> model; empty where the answer is not JSON."""
+    """One row of the table.
+
+    `replies`: status -> model; empty where the answer is not JSON. `named_by`: the field of the body
+    that stands in the path already.
+    """
 
     method: str
     path: str
@@ -52,6 +62,7 @@ class Route(Generic[B, Q]):
     handler: Handler[B, Q]
     query: type[Q]
     body: type[B] | None = None
+    named_by: str = ""
     replies: Mapping[int, type[BaseModel]] = field(default_factory=dict)
 
 
@@ -60,15 +71,30 @@ def as_aiohttp(route: Route[Any, Any]) -> Callable[[web.Request], Awaitable[web.
 
     async def handle(request: web.Request) -> web.StreamResponse:
         ctx = request.app[CONTEXT]
+        if any("\x00" in part for part in request.match_info.values()):
+            raise WebRefusedError("not-found")
         caller = NOBODY
         if isinstance(route.guard, Scope):
             caller = await _admit(ctx, request, route.guard)
         query = read_query(request, route.query)
-        body = as_model(await read_json(request), route.body) if route.body else None
+        body = await _read_body(request, route, route.body) if route.body else None
         answer = await route.handler(Call(request, ctx, caller, body, query))
         return answer.response() if isinstance(answer, Reply) else answer
 
     return handle
+
+
+async def _read_body(
+    request: web.Request, route: Route[Any, Any], model: type[BaseModel]
+) -> BaseModel:
+    value = await read_json(request)
+    if route.named_by and isinstance(value, dict):
+        name = request.match_info[route.named_by]
+        if value.setdefault(route.named_by, name) != name:
+            detail = "Differs from the path; leave it out"
+            finding = FieldProblem(f"/{route.named_by}", "differs_from_path", detail)
+            raise WebRefusedError("invalid-request", problems=[finding])
+    return as_model(value, model)
 
 
 async def _admit(ctx: Context, request: web.Request, scope: Scope) -> Caller:

@@ -21,10 +21,10 @@ async def post_update(call: Call[UpdateIn, NoQuery]) -> Reply:
     """Take one update in, once per Idempotency-Key; 202 is answered after the commit."""
     key = idempotency.read_key(call.request.headers.get("Idempotency-Key"))
     if call.body.mode == "dry_run":
-        return Reply(await preview(call.ctx, call.body, actor=call.caller.actor))
+        return Reply(await preview(call.ctx, call.body, actor=call.actor))
     body_hash = idempotency.fingerprint(call.body.model_dump(mode="json", exclude_unset=True))
     attempt = Attempt(call.caller.key_id, key, body_hash)
-    work = _Acceptance(call.ctx, call.body, attempt, call.caller.actor)
+    work = _Acceptance(call.ctx, call.body, attempt, call.actor)
     answered, replayed = await in_transaction(call.ctx.pool, work.run, rng=call.ctx.rng)
     await reach("accept.after_commit")
     headers = {"Location": answered.location}
@@ -69,7 +69,7 @@ async def release_update(call: Plain) -> Reply:
     update_id = number_of(ctx, UPDATE, call.path("update_id"))
 
     async def work(conn: Connection) -> UpdateAccepted:
-        now, actor = ctx.now(), call.caller.actor
+        now, actor = ctx.now(), call.actor
         view = accepted_view(ctx, await release_draft(conn, ctx, update_id, now=now))
         await note(conn, at=now, actor=actor, action="update.release", thing=view.update_id)
         return view

@@ -1,0 +1,1 @@
+"""The banner inside the customer's product: items computed on connect, streamed, and acknowledged."""

@@ -1,0 +1,103 @@
+"""`GET /v1/banner/stream`: server-sent events, a snapshot first or what changed since Last-Event-ID."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import orjson
+import structlog
+from aiohttp import web
+
+from dispatcher.context import Context
+from dispatcher.web.banner.cors import check_origin
+from dispatcher.web.banner.hub import HUB, Hub
+from dispatcher.web.banner.items import Item, find_viewer
+from dispatcher.web.banner.subscriber import Change, Subscriber
+from dispatcher.web.banner.token import User, read_banner_token
+from dispatcher.web.boundary import is_database_trouble
+from dispatcher.web.routing import POOL_WAIT_S, Plain
+
+log = structlog.get_logger(__name__)
+
+COMMENT_EVERY_S: Final = 20.0
+RETRY_MS: Final = 3000
+# Who does not read for this long is gone; their place is given up.
+_WRITE_TIMEOUT_S: Final = 30.0
+_EVENT_ID: Final = re.compile(r"[0-9]{1,18}")
+
+
+async def get_stream(call: Plain) -> web.StreamResponse:
+    """Until the token ends, the client goes, or the process stops. 204: there is nothing to wait for."""
+    ctx, request = call.ctx, call.request
+    check_origin(request, ctx)
+    user = read_banner_token(ctx, request.headers.get("Authorization"), ctx.now())
+    hub = request.app[HUB]
+    async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        viewer = await find_viewer(conn, ctx, user.app_user, user.account)
+    if viewer is None:
+        return web.Response(status=204)
+    async with hub.subscription(viewer, (user.account, user.app_user)) as subscriber:
+        given = request.headers.get("Last-Event-ID", "")
+        first = await _beginning(hub, subscriber, given)
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+        )
+        await response.prepare(request)
+        try:
+            await _write(response, f"retry: {RETRY_MS}\n\n".encode() + first)
+            await _send_changes(ctx, hub, subscriber, user, response)
+        except (ConnectionError, TimeoutError):
+            log.debug("banner.reader_gone")
+    return response
+
+
+async def _beginning(hub: Hub, subscriber: Subscriber, last_event_id: str) -> bytes:
+    if _EVENT_ID.fullmatch(last_event_id):
+        changes = await hub.replay(subscriber, int(last_event_id))
+        if changes is not None:
+            return b"".join(_change(hub, change) for change in changes)
+    return _snapshot(*await hub.snapshot(subscriber))
+
+
+async def _send_changes(
+    ctx: Context, hub: Hub, subscriber: Subscriber, user: User, response: web.StreamResponse
+) -> None:
+    while (left := (user.until - ctx.now()).total_seconds()) > 0:
+        try:
+            change = await asyncio.wait_for(subscriber.queue.get(), min(COMMENT_EVERY_S, left))
+        except TimeoutError:
+            await _write(response, b": still here\n\n")
+            continue
+        if change is None:
+            return
+        if not subscriber.resync:
+            await _write(response, _change(hub, change))
+            continue
+        subscriber.resync = False
+        try:
+            snapshot = _snapshot(*await hub.snapshot(subscriber))
+        except Exception as error:
+            if not is_database_trouble(error):
+                raise
+            return  # the client comes back and starts with a snapshot
+        await _write(response, snapshot)
+
+
+async def _write(response: web.StreamResponse, data: bytes) -> None:
+    async with asyncio.timeout(_WRITE_TIMEOUT_S):
+        await response.write(data)
+
+
+def _snapshot(event_id: int, items: Sequence[Item]) -> bytes:
+    return _event(event_id, "snapshot", {"items": [item.model_dump(mode="json") for item in items]})
+
+
+def _change(hub: Hub, change: Change) -> bytes:
+    if change.item is None:
+        return _event(change.event_id, "remove", {"id": hub.public_id(change.incident_id)})
+    return _event(change.event_id, "upsert", change.item.model_dump(mode="json"))
+
+
+def _event(event_id: int, name: str, data: object) -> bytes:
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (event_id, name.encode(), orjson.dumps(data))
