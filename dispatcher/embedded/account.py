@@ -60,7 +60,7 @@ class Account:
     def barrier(self, folder: Path) -> Path | None:
         """The topmost folder above `folder` that this account may not pass, if any."""
         for parent in reversed(folder.resolve().parents):
-            if parent.exists() and not self._may_pass(parent):
+            if parent.is_dir() and not self._may_pass(parent):
                 return parent
         return None
 

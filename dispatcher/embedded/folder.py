@@ -57,7 +57,7 @@ class Folder:
         return self.home / "handles"
 
     def prepare(self, account: Account) -> None:
-        """Create what is missing; nobody but us and the server's account may look inside."""
+        """Create what is missing, under the lock; nobody but us and `account` may pass."""
         account.require_reach(self.top)
         # Passing through is all the server's own account needs above its data.
         mode = 0o700 if account.is_ours else 0o710
@@ -105,14 +105,27 @@ class Folder:
         path = self.home / "lock"
         try:
             held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except FileNotFoundError:
-            # The last user of an ephemeral folder has just removed it.
-            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except (FileNotFoundError, NotADirectoryError):
+            self._make_home()
             return None
+        except PermissionError:
+            raise UnusableFolderError(
+                f"{path} belongs to somebody else. Set embedded.dir to another folder."
+            ) from None
         if _lock_now(held) and _is_still(path, held):
             return held
         os.close(held)
         return None
+
+    def _make_home(self) -> None:
+        try:
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except FileNotFoundError:
+            pass  # the last user of an ephemeral folder is just removing it
+        except OSError as error:
+            raise UnusableFolderError(
+                f"Cannot create {self.home}: {error.strerror}. Set embedded.dir to another folder."
+            ) from None
 
     def take_handle(self) -> int:
         """Register this process as a user of the server; the handle is an open file."""
@@ -135,8 +148,11 @@ class Folder:
 
     def remove(self, socket_dir: Path) -> None:
         """Delete everything; only under the lock, with the server stopped and no handle alive."""
-        shutil.rmtree(socket_dir, ignore_errors=True)
-        shutil.rmtree(self.top)
+        shutil.rmtree(socket_dir)
+        # Out of the way first: a newcomer may be creating its lock at the old place already.
+        gone = self.top.with_name(f"{self.top.name}.{secrets.token_hex(4)}")
+        self.top.rename(gone)
+        shutil.rmtree(gone)
 
 
 def _lock_now(file: int) -> bool:

@@ -64,9 +64,9 @@ def shared_postgres(
     """The blocking form; yields a DSN whose database `tidings` may not exist yet."""
     folder = Folder(top=dir.expanduser().resolve(), version=version)
     account = server_account()
-    folder.prepare(account)
+    account.require_reach(folder.top)
     with folder.locked():
-        folder.prepare(account)  # again: the last user of an ephemeral folder may just have left
+        folder.prepare(account)
         socket_dir = folder.socket_dir(account)
         server = Server(
             folder=folder,

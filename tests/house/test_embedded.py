@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dispatcher.embedded import UnusableFolderError, embedded_postgres
+from dispatcher.embedded import UnusableFolderError, embedded_postgres, shared_postgres
 from dispatcher.embedded.account import Account, server_account
 from tests.house.guest import FAST
 
@@ -238,6 +238,16 @@ async def test_a_start_that_is_cancelled_leaves_no_server(
     found = set(await asyncio.to_thread(os.listdir, data))
     assert "PG_VERSION" in found
     assert "postmaster.pid" not in found
+
+
+def test_a_folder_that_cannot_be_made_is_named(folder: Path, postgres_version: int) -> None:
+    folder.chmod(0o755)
+    (folder / "file").touch()
+    with (
+        pytest.raises(UnusableFolderError, match=r"Cannot create .*/file/.*Set embedded.dir"),
+        shared_postgres(folder / "file" / "data", postgres_version),
+    ):
+        pass
 
 
 def test_a_folder_the_servers_account_cannot_enter_is_named(tmp_path: Path) -> None:
