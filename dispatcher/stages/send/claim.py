@@ -140,7 +140,7 @@ async def give_back(conn: Connection, held: Claim) -> None:
 
 
 async def commit_intent(
-    conn: Connection, ctx: Context, held: Claim, endpoints: Sequence[int], *, ended: bool
+    conn: Connection, ctx: Context, held: Claim, *, ended: bool
 ) -> set[int] | None:
     """Mark the slice in flight and withdraw those who must not get it; returns who remains.
 
@@ -165,7 +165,7 @@ async def commit_intent(
         update,
         row["channel"],
         row["purpose"],
-        endpoints,
+        row["endpoint_ids"],
         held.id,
         TOLD_IN_ANY_ATTEMPT,
         await conn.fetchval(NEWER_UPDATES_SQL, incident, update) or [],

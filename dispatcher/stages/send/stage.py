@@ -48,7 +48,7 @@ async def run(ctx: Context, slice_id: int) -> None:
     await _wait_until(ctx, held.slice["start_at"])
     endpoints = await in_transaction(
         ctx.pool,
-        lambda conn: commit_intent(conn, ctx, held, list(parcel.recipients), ended=parcel.ended),
+        lambda conn: commit_intent(conn, ctx, held, ended=parcel.ended),
         rng=ctx.rng,
     )
     if endpoints is None:
