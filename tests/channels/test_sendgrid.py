@@ -70,6 +70,14 @@ def test_a_recipient_without_slots_or_headers_sends_neither() -> None:
     ]
 
 
+def test_no_header_can_begin_another_one() -> None:
+    parts = {**mail().parts, "subject": "API errors\r\nBcc: eve@example.com"}
+    recipient = Recipient(key="k", address="a@example.com", headers={"X-A": "1\u2028Bcc: eve"})
+    body = request_body(replace(mail(), parts=parts, recipients=[recipient]))
+    assert body["subject"] == "API errors Bcc: eve@example.com"
+    assert "X-A': '1 Bcc: eve'" in str(body["personalizations"])
+
+
 async def test_the_request_carries_the_key_and_the_body(
     provider: ScriptedProvider, session: aiohttp.ClientSession
 ) -> None:
