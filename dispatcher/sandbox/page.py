@@ -11,6 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dispatcher.sandbox.control import SERVERS
 from dispatcher.sandbox.ledger import Provider
+from dispatcher.sandbox.sendgrid import fates as mail_fates
+from dispatcher.sandbox.twilio import fates as text_fates
+from dispatcher.sandbox.twilio.refusals import ERRORS, MAGIC_FROM, MAGIC_TO
 
 _HERE: Final = Path(__file__).parent
 _SHOWN: Final = 50
@@ -52,6 +55,7 @@ def add_routes(app: web.Application) -> None:
             web.get("/sandbox", _to_inbox),
             web.get("/sandbox/", _inbox),
             web.get(r"/sandbox/mails/{seq:\d+}", _mail),
+            web.get("/sandbox/magic", _magic),
             web.get("/sandbox/sandbox.css", _style),
         ]
     )
@@ -88,6 +92,31 @@ async def _mail(request: web.Request) -> web.Response:
         html = _ENVIRONMENT.get_template("gone.html").render()
         return _page(html, _POLICY, {}, HTTPStatus.NOT_FOUND)
     return _page(_ENVIRONMENT.get_template("mail.html").render(mail=mail), _MAIL_POLICY, {})
+
+
+async def _magic(_: web.Request) -> web.Response:
+    """The magic addresses and numbers, from the tables that make them work."""
+    html = _ENVIRONMENT.get_template("magic.html").render(
+        mails={word: _events(fate) for word, fate in mail_fates.MAGIC.items()},
+        endings={ending: _statuses(fate) for ending, fate in text_fates.MAGIC.items()},
+        refused={"From": MAGIC_FROM, "To": MAGIC_TO},
+        sentences={code: sentence for code, (_, sentence) in ERRORS.items()},
+    )
+    return _page(html, _POLICY, {})
+
+
+def _events(fate: mail_fates.Fate) -> str:
+    told = [
+        f"{step.event} ({detail})" if detail else step.event
+        for step in fate.steps
+        for detail in [step.extra.get("type") or step.extra.get("reason")]
+    ]
+    return ", ".join(told) or "nothing"
+
+
+def _statuses(fate: text_fates.Fate) -> str:
+    told = [f"{turn.status} {turn.error}" if turn.error else turn.status for turn in fate]
+    return ", ".join(told) or "nothing"
 
 
 async def _style(_: web.Request) -> web.FileResponse:

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, async_playwright
 
+from dispatcher.sandbox.sendgrid import fates as mail_fates
+from dispatcher.sandbox.twilio import fates as text_fates
+from dispatcher.sandbox.twilio.refusals import MAGIC_FROM, MAGIC_TO
 from tests.sandbox.clients import Clients, mail_to
 from tests.sandbox.conftest import Open
 
@@ -118,6 +121,13 @@ async def test_only_the_latest_are_listed_and_the_page_says_so(clients: Clients)
     assert html.count('href="/sandbox/mails/') == 50
 
 
+async def test_every_magic_address_is_written_down(clients: Clients) -> None:
+    status, html, _ = await page(clients, "magic")
+    assert status == 200
+    for word in (*mail_fates.MAGIC, *text_fates.MAGIC, *MAGIC_FROM, *MAGIC_TO):
+        assert f'<th scope="row">{word}</th>' in html
+
+
 async def test_the_style_sheet_is_served(clients: Clients) -> None:
     async with clients.session.get(f"{clients.sandbox.url}/sandbox/sandbox.css") as answer:
         assert (answer.status, answer.content_type) == (200, "text/css")
@@ -135,7 +145,7 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.mark.parametrize("path", ["", "mails/1", "mails/99"])
+@pytest.mark.parametrize("path", ["", "mails/1", "mails/99", "magic"])
 async def test_on_a_small_screen_nothing_overflows_and_no_script_runs(
     clients: Clients, browser: Browser, path: str
 ) -> None:

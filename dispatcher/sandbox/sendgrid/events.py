@@ -79,8 +79,9 @@ class EventWebhook:
                 await self.pool.put(partial(self._deliver, batch, self._run_number))
 
     async def _send_due(self, due: Sequence[_Due]) -> None:
+        run_number = self._run_number  # a reset may come while the pool is full
         for batch in _batches(self._unfold(due), self._world.settings.event_batch):
-            await self.pool.put(partial(self._deliver, batch, self._run_number))
+            await self.pool.put(partial(self._deliver, batch, run_number))
 
     def _unfold(self, due: Sequence[_Due]) -> Iterator[Event]:
         for mail, index, step in due:

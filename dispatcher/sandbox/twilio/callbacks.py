@@ -123,15 +123,14 @@ class Callbacks:
                 return
 
     async def _send_due(self, due: Sequence[_Due]) -> None:
+        run_number = self._run_number  # a reset may come while the pool is full
         for text, turn in due:
             if text.status == "canceled":
                 continue
             if text.status not in ENDED:
                 text.become(turn.status, turn.error, self._world.clock())
             for _ in range(self._copies()):
-                await self.pool.put(
-                    partial(self._report_unless_reset, text, turn, self._run_number)
-                )
+                await self.pool.put(partial(self._report_unless_reset, text, turn, run_number))
 
     async def _report_unless_reset(self, text: Text, turn: Turn, run_number: int) -> None:
         if run_number == self._run_number:
