@@ -1,0 +1,86 @@
+"""The command `tidings`: one file per group of verbs, assembled here."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dispatcher.cli import (
+    audience,
+    customers,
+    demo,
+    keys,
+    operate,
+    reports,
+    serving,
+    update,
+)
+from dispatcher.cli.base import Flags, explained, fail
+from dispatcher.log import configure_logging
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="tidings",
+    help="One incident update in; every affected customer told, on every channel, exactly once.",
+    epilog="Exit codes: 0 done · 1 a check failed or numbers differ · 2 wrong usage or bad input · "
+    "3 something needed cannot be reached or is taken.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for _group in (serving, operate, update, reports, demo):
+    _group.register(app)
+app.add_typer(keys.app, name="keys")
+app.add_typer(customers.app, name="import")
+app.add_typer(audience.app, name="audience")
+app.add_typer(update.dispatch_app, name="dispatch")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tidings {version('tidings')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_any_verb(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file instead of ./tidings.toml.", metavar="FILE")
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.", metavar="LEVEL")
+    ] = None,
+    ephemeral: Annotated[
+        bool, typer.Option("--ephemeral", help="Embedded database: throw the data away at the end.")
+    ] = False,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """One incident update in; every affected customer told, on every channel, exactly once."""
+    flags = Flags(config=config, log_level=log_level)
+    if ephemeral:
+        flags.settings["embedded"] = {"ephemeral": True}
+    ctx.obj = flags
+    level = log_level or ("INFO" if ctx.invoked_subcommand in serving.LONG_RUNNING else "WARNING")
+    if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise typer.BadParameter("must be DEBUG, INFO, WARNING or ERROR", param_hint="--log-level")
+    configure_logging(level)
+
+
+def main() -> None:
+    """Run the command line; an error an operator can mend ends in a sentence, not a traceback."""
+    try:
+        app()
+    except Exception as error:
+        failure = explained(error)
+        if failure is None:
+            raise
+        fail(failure)

@@ -1,0 +1,248 @@
+"""What must be right for an installation to work, each with the way to mend it."""
+
+import errno
+import socket
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from channels.model import ChannelKind
+from channels.settings import SendGridSettings, TwilioSettings, XSettings
+from dispatcher.cli.base import CLOCK, explained
+from dispatcher.config import Settings
+from dispatcher.db import (
+    APPLIED_SQL,
+    Connection,
+    database_clock,
+    describe,
+    open_pool,
+    shipped_migrations,
+)
+from dispatcher.embedded import embedded_postgres
+from dispatcher.rules.policy import PolicyError, load_policy
+from segments.rules import SHIPPED_RULES, RulesError, load_rules
+from templates.render import TemplateError, check_templates
+
+SKEW: Final = timedelta(seconds=2)
+SILENCE: Final = timedelta(seconds=60)
+STUCK_AFTER_TRIES: Final = 5
+
+WORKERS_SQL: Final = "select count(*) from worker where seen_at > clock_timestamp() - $1::interval"
+STUCK_SQL: Final = "select count(*) from receipt_batch where tries >= $1"
+HELD_SQL: Final = "select count(*) from slice where state = 5"
+REFUSED_SQL: Final = """
+select provider from sender where paused_until > $1 and paused_why = 'account_problem' order by provider
+"""
+KEYS_SQL: Final = """
+select count(*) from api_key
+where revoked_at is null and (expires_at is null or expires_at > $1) and id <> 'cli'
+"""
+
+
+class Mark(StrEnum):
+    """How one thing stands."""
+
+    RIGHT = "ok"
+    NOTE = "note"
+    WRONG = "WRONG"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at; `mend` is empty where nothing needs to be done."""
+
+    what: str
+    mark: Mark
+    detail: str
+    mend: str = ""
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Look at files, providers, port and database. Never raises for what it looks at."""
+    found = [*_files(settings), *_providers(settings), _address(settings), _port(settings)]
+    async with AsyncExitStack() as stack:
+        try:
+            conn = await _connect(stack, settings)
+        except Exception as error:
+            failure = explained(error)
+            if failure is None:
+                raise
+            mend = "Start PostgreSQL, or correct TIDINGS_DATABASE__URL."
+            return [*found, Finding("database", Mark.WRONG, str(failure), mend)]
+        version = conn.get_server_version()
+        where = (
+            describe(settings.database.url.get_secret_value())
+            if settings.database.url
+            else "embedded"
+        )
+        found.append(
+            Finding("database", Mark.RIGHT, f"PostgreSQL {version.major}.{version.minor}, {where}")
+        )
+        found.append(await _clock(conn))
+        migrations = await _migrations(conn)
+        found.append(migrations)
+        if migrations.mark is Mark.RIGHT:
+            found += await _operation(conn)
+    return found
+
+
+async def _connect(stack: AsyncExitStack, settings: Settings) -> Connection:
+    if settings.database.url is not None:
+        dsn = settings.database.url.get_secret_value()
+    else:
+        embedded = settings.embedded
+        dsn = await stack.enter_async_context(
+            embedded_postgres(embedded.dir, embedded.version, ephemeral=embedded.ephemeral)
+        )
+    pool = await open_pool(dsn, settings.database)
+    stack.push_async_callback(pool.close)
+    return await stack.enter_async_context(pool.acquire())
+
+
+def _files(settings: Settings) -> Iterator[Finding]:
+    policy = str(settings.policy_file or "shipped")
+    try:
+        load_policy(settings.policy_file)
+        yield Finding("policy", Mark.RIGHT, policy)
+    except PolicyError as error:
+        yield Finding(
+            "policy", Mark.WRONG, str(error), "Correct the file; TIDINGS_POLICY_FILE names it."
+        )
+    rules = settings.segment_rules_file or SHIPPED_RULES
+    try:
+        load_rules(rules)
+        yield Finding("segment rules", Mark.RIGHT, str(settings.segment_rules_file or "shipped"))
+    except RulesError as error:
+        mend = "Correct the file; TIDINGS_SEGMENT_RULES_FILE names it."
+        yield Finding("segment rules", Mark.WRONG, str(error), mend)
+    try:
+        check_templates()
+        yield Finding("templates", Mark.RIGHT, "all words are there")
+    except TemplateError as error:
+        yield Finding(
+            "templates", Mark.WRONG, str(error), "Reinstall, or correct your own templates."
+        )
+
+
+def _providers(settings: Settings) -> Iterator[Finding]:
+    sections: dict[ChannelKind, SendGridSettings | TwilioSettings | XSettings] = {
+        ChannelKind.EMAIL: settings.sendgrid,
+        ChannelKind.SMS: settings.twilio,
+        ChannelKind.SOCIAL: settings.x,
+    }
+    for kind, section in sections.items():
+        name = type(section).__name__.removesuffix("Settings")
+        if section.configured:
+            yield Finding(kind.value, Mark.RIGHT, f"{name} at {section.base_url}")
+        else:
+            prefix = f"TIDINGS_{name.upper()}__"
+            wanted = ", ".join(prefix + item.upper() for item in section.credentials)
+            detail = f"{name} has no credentials: its deliveries are unreachable (not_configured)"
+            yield Finding(kind.value, Mark.NOTE, detail, f"To use it, set {wanted}.")
+    if settings.sendgrid.configured and settings.sendgrid.webhook_public_key is None:
+        yield Finding(
+            "mail receipts",
+            Mark.WRONG,
+            "without SendGrid's verification key every receipt is refused",
+            "Set TIDINGS_SENDGRID__WEBHOOK_PUBLIC_KEY (Event Webhook settings, signed events).",
+        )
+
+
+def _address(settings: Settings) -> Finding:
+    parts = urlsplit(settings.public_url)
+    if parts.scheme == "https":
+        return Finding("public_url", Mark.RIGHT, settings.public_url)
+    if parts.hostname in {"127.0.0.1", "localhost", "::1"}:
+        detail = f"{settings.public_url}: providers on the internet cannot reach it"
+        return Finding(
+            "public_url", Mark.NOTE, detail, "Set TIDINGS_PUBLIC_URL to your https address."
+        )
+    detail = f"{settings.public_url} is not https: links in messages and receipts are unprotected"
+    return Finding("public_url", Mark.WRONG, detail, "Set TIDINGS_PUBLIC_URL to an https address.")
+
+
+def _port(settings: Settings) -> Finding:
+    host, port = settings.web.host, settings.web.port
+    where = f"{host}:{port}"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                mend = (
+                    "Fine if that is `tidings serve`; else choose another with TIDINGS_WEB__PORT."
+                )
+                return Finding("port", Mark.NOTE, f"{where} is in use", mend)
+            mend = "Choose another with TIDINGS_WEB__HOST and TIDINGS_WEB__PORT."
+            return Finding("port", Mark.WRONG, f"{where}: {error.strerror}", mend)
+    return Finding("port", Mark.RIGHT, f"{where} is free")
+
+
+async def _clock(conn: Connection) -> Finding:
+    before = CLOCK.now()
+    skew = abs(await database_clock(conn) - before)
+    detail = f"{skew.total_seconds():.2f} s between this machine and the database"
+    if skew > SKEW:
+        return Finding(
+            "clock", Mark.WRONG, detail, "Synchronise both (NTP): deadlines depend on it."
+        )
+    return Finding("clock", Mark.RIGHT, detail)
+
+
+async def _migrations(conn: Connection) -> Finding:
+    shipped = shipped_migrations()
+    try:
+        applied = len(await conn.fetch(APPLIED_SQL))
+    except asyncpg.UndefinedTableError:
+        applied = 0
+    if applied == len(shipped):
+        return Finding("migrations", Mark.RIGHT, f"{applied} of {len(shipped)} applied")
+    if applied > len(shipped):
+        detail = f"the database is at {applied}, this program knows {len(shipped)}"
+        return Finding("migrations", Mark.WRONG, detail, "Start the newer Tidings.")
+    detail = f"{applied} of {len(shipped)} applied"
+    return Finding("migrations", Mark.WRONG, detail, "Run: tidings migrate")
+
+
+async def _operation(conn: Connection) -> list[Finding]:
+    """What is running, and what got stuck."""
+    now = CLOCK.now()
+    workers, keys, stuck, held = await _numbers(conn)
+    found = [
+        Finding("workers", Mark.RIGHT, f"{workers} seen in the last minute")
+        if workers
+        else Finding("workers", Mark.NOTE, "none is running", "Start one: tidings worker"),
+        Finding("api keys", Mark.RIGHT, f"{keys} usable")
+        if keys
+        else Finding("api keys", Mark.NOTE, "none", "Make one: tidings keys create NAME"),
+    ]
+    if stuck:
+        mend = "See the log for receipts_not_applied; they are kept, not lost."
+        found.append(Finding("receipts", Mark.WRONG, f"{stuck} callbacks cannot be applied", mend))
+    if held:
+        mend = "See the log for what ended their workers; cancel the dispatch or report the fault."
+        found.append(Finding("slices", Mark.WRONG, f"{held} were claimed again and again", mend))
+    for row in await conn.fetch(REFUSED_SQL, now):
+        name = row["provider"]
+        detail = "the provider refuses our account: nothing leaves"
+        found.append(
+            Finding(name, Mark.WRONG, detail, "Check its credentials and sender registration.")
+        )
+    return found
+
+
+async def _numbers(conn: Connection) -> tuple[int, int, int, int]:
+    return (
+        await conn.fetchval(WORKERS_SQL, SILENCE),
+        await conn.fetchval(KEYS_SQL, CLOCK.now()),
+        await conn.fetchval(STUCK_SQL, STUCK_AFTER_TRIES),
+        await conn.fetchval(HELD_SQL),
+    )

@@ -1,0 +1,86 @@
+"""API keys: create, list, revoke."""
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from dispatcher.cli.base import Exit, Failure, Json, console, print_json, table, within
+from dispatcher.context import Context
+from dispatcher.web.keys import NewKey, StoredKey, create_key, list_keys, revoke_key
+from dispatcher.web.scopes import Scope
+
+app = typer.Typer(help="API keys.", no_args_is_help=True)
+
+COMMAND_LINE = "cli"
+"""The id under which the command line itself keeps idempotency keys; no one can present it."""
+
+
+@app.command("create")
+def create(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="What the key is for, for example monitoring.")],
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(
+            help="What it may do; may be given several times.", show_default="updates:write"
+        ),
+    ] = None,
+    expires_in_days: Annotated[int | None, typer.Option(help="After which it ends.", min=1)] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key. It is shown once: only a hash of it is stored."""
+
+    async def work(built: Context) -> NewKey:
+        now = built.now()
+        ends = now + timedelta(days=expires_in_days) if expires_in_days else None
+        async with built.pool.acquire() as conn:
+            return await create_key(
+                conn, name=name, scopes=scope or [Scope.UPDATES_WRITE], now=now, expires_at=ends
+            )
+
+    made = within(ctx, work)
+    if as_json:
+        print_json({"id": made.id, "key": made.text})
+    else:
+        typer.echo(made.text)
+        typer.echo("Keep it now: it is not shown again.", err=True)
+
+
+@app.command("list")
+def show(ctx: typer.Context, as_json: Json = False) -> None:
+    """All keys, never their secrets."""
+
+    async def work(built: Context) -> list[StoredKey]:
+        async with built.pool.acquire() as conn:
+            return [key for key in await list_keys(conn) if key.id != COMMAND_LINE]
+
+    keys = within(ctx, work)
+    if as_json:
+        print_json([asdict(key) for key in keys])
+        return
+    rows = [
+        (
+            key.id,
+            key.name,
+            " ".join(key.scopes),
+            "revoked" if key.revoked_at else "",
+            f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never",
+        )
+        for key in keys
+    ]
+    console().print(table(("id", "name", "scopes", "", "last used"), rows))
+
+
+@app.command("revoke")
+def revoke(ctx: typer.Context, key_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """End a key at once."""
+
+    async def work(built: Context) -> bool:
+        async with built.pool.acquire() as conn:
+            return await revoke_key(conn, key_id, now=built.now())
+
+    if not within(ctx, work):
+        raise Failure(Exit.USAGE, f"There is no key {key_id!r} to revoke; see: tidings keys list")
+    typer.echo(f"{key_id} is revoked.")

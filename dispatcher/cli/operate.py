@@ -1,0 +1,137 @@
+"""Setting up and looking after an installation: migrate, doctor, channels."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any
+
+import typer
+
+from dispatcher.cli.base import (
+    Exit,
+    Failure,
+    Json,
+    console,
+    execute,
+    print_json,
+    settings_of,
+    table,
+    within,
+)
+from dispatcher.cli.doctor import Finding, Mark, examine
+from dispatcher.config import Settings
+from dispatcher.context import Context
+from dispatcher.db import Pool, migrate, open_pool
+from dispatcher.embedded import embedded_postgres
+
+CHANNELS_SQL = """
+select channel, provider, identity, configured, limits, paused_until, paused_why from sender
+order by channel, configured desc, id
+"""
+_CHANNEL_NAMES = {1: "email", 2: "sms", 3: "social", 4: "banner"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command("migrate")(migrate_verb)
+    app.command("doctor")(doctor)
+    app.command("channels")(channels)
+
+
+@asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[Pool]:
+    """A pool on the configured or the embedded database, whatever its schema."""
+    if settings.database.url is not None:
+        pool = await open_pool(settings.database.url.get_secret_value(), settings.database)
+        try:
+            yield pool
+        finally:
+            await pool.close()
+        return
+    embedded = settings.embedded
+    async with embedded_postgres(
+        embedded.dir, embedded.version, ephemeral=embedded.ephemeral
+    ) as dsn:
+        pool = await open_pool(dsn, settings.database)
+        try:
+            yield pool
+        finally:
+            await pool.close()
+
+
+def migrate_verb(ctx: typer.Context, as_json: Json = False) -> None:
+    """Bring the database's schema up to date. Any number may run at once; one does the work."""
+
+    async def work() -> list[int]:
+        async with database(settings_of(ctx)) as pool, pool.acquire() as conn:
+            return await migrate(conn)
+
+    applied = execute(work())
+    if as_json:
+        print_json({"applied": applied})
+    elif applied:
+        typer.echo(f"Applied {', '.join(f'{number:04d}' for number in applied)}.")
+    else:
+        typer.echo("Nothing to do: the schema is current.")
+
+
+def doctor(ctx: typer.Context, as_json: Json = False) -> None:
+    """Look at everything that must be right, and say how to mend what is not."""
+    findings = execute(examine(settings_of(ctx)))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        _print_findings(findings)
+    wrong = [finding.what for finding in findings if finding.mark is Mark.WRONG]
+    if wrong:
+        raise Failure(Exit.DIFFERS, f"Not right: {', '.join(wrong)}.")
+
+
+def _print_findings(findings: list[Finding]) -> None:
+    out = console()
+    for finding in findings:
+        out.print(f"{finding.mark.value:<5} {finding.what}: {finding.detail}", markup=False)
+        if finding.mend:
+            out.print(f"      → {finding.mend}", markup=False)
+
+
+def channels(ctx: typer.Context, as_json: Json = False) -> None:
+    """Every sender: configured or not, its limits, and whether it is paused and why."""
+
+    async def work(built: Context) -> list[dict[str, Any]]:
+        rows = await built.pool.fetch(CHANNELS_SQL)
+        now = built.now()
+        return [
+            {
+                "channel": _CHANNEL_NAMES[row["channel"]],
+                "provider": row["provider"],
+                "from": row["identity"],
+                "configured": row["configured"],
+                "limits": row["limits"],
+                "paused_until": row["paused_until"]
+                if row["paused_until"] and row["paused_until"] > now
+                else None,
+                "paused_why": row["paused_why"],
+            }
+            for row in rows
+        ]
+
+    found = within(ctx, work)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            row["channel"],
+            row["provider"],
+            row["from"],
+            "yes" if row["configured"] else "no: its deliveries are unreachable",
+            ", ".join(f"{item['count']}/{item['seconds']}s" for item in row["limits"]),
+            f"until {row['paused_until']:%H:%M:%S} ({row['paused_why']})"
+            if row["paused_until"]
+            else "",
+        )
+        for row in found
+    ]
+    columns = ("channel", "provider", "from", "configured", "limits", "paused")
+    console().print(table(columns, rows))

@@ -1,0 +1,205 @@
+"""What became of it: report, account, verify."""
+
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from typing import Annotated, Final
+
+import aiohttp
+import orjson
+import typer
+
+from dispatcher.cli.base import Exit, Failure, Json, console, number_of, print_json, within
+from dispatcher.cli.draw import NOTHING_YET, draw_account, draw_report
+from dispatcher.context import Context
+from dispatcher.db import Connection
+from dispatcher.stages.report import (
+    DIFFERENCES,
+    AccountDeliveries,
+    Differences,
+    DispatchReport,
+    account_deliveries,
+    dispatch_report,
+    export_csv,
+    latest_dispatch,
+    verify_ledger,
+)
+from dispatcher.web.ids import DISPATCH
+
+LEDGER_PAGE: Final = 100_000
+_LEDGER_TIMEOUT: Final = aiohttp.ClientTimeout(total=120, connect=5)
+
+_SAYS: Final = {
+    "without_acceptance": "accepted by our record, but by no provider",
+    "without_delivery": "accepted by a provider, but unknown to us",
+    "not_recorded": "accepted by a provider, but not by our record",
+    "more_than_once": "accepted more than once without being flagged",
+    "still_open": "still open: not sent, not given up",
+    "miscounted": "slices whose counters a recount does not confirm",
+}
+
+ReadPii = Annotated[bool, typer.Option("--addresses", help="Show addresses in full.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command("report")(report)
+    app.command("account")(account)
+    app.command("verify")(verify)
+
+
+def report(
+    ctx: typer.Context,
+    dispatch: Annotated[
+        str | None,
+        typer.Argument(metavar="[DISPATCH]", help="Its id, dsp_…; without one, the newest."),
+    ] = None,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Every delivery as CSV.")] = False,
+    addresses: ReadPii = False,
+) -> None:
+    """Who was told, how fast, what failed and whom to call."""
+    if as_csv:
+        within(ctx, lambda built: _export(built, dispatch, read_pii=addresses))
+        return
+    found = within(ctx, lambda built: _report(built, dispatch))
+    if as_json:
+        print_json(found.to_json() if found else None)
+    elif found is None:
+        for line in NOTHING_YET:
+            typer.echo(line)
+    else:
+        draw_report(console(), found)
+
+
+async def _number(built: Context, conn: Connection, dispatch: str | None) -> int | None:
+    if dispatch is None:
+        return await latest_dispatch(conn)
+    return number_of(built.signer, DISPATCH, dispatch, "dispatch")
+
+
+async def _report(built: Context, dispatch: str | None) -> DispatchReport | None:
+    async with built.pool.acquire() as conn:
+        number = await _number(built, conn, dispatch)
+        if number is None:
+            return None
+        return await dispatch_report(
+            conn, number, signer=built.signer, policy=built.policy, now=built.now()
+        )
+
+
+async def _export(built: Context, dispatch: str | None, *, read_pii: bool) -> None:
+    async with built.pool.acquire() as conn:
+        number = await _number(built, conn, dispatch)
+        if number is not None:
+            async for piece in export_csv(conn, number, read_pii=read_pii):
+                sys.stdout.write(piece)
+
+
+def account(
+    ctx: typer.Context,
+    external_id: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Your id of the account.")],
+    limit: Annotated[int, typer.Option(help="How many updates.", min=1, max=200)] = 5,
+    cursor: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
+    addresses: ReadPii = False,
+    as_json: Json = False,
+) -> None:
+    """What one customer got, when, and whether it arrived; newest first."""
+
+    async def work(built: Context) -> AccountDeliveries:
+        async with built.pool.acquire() as conn:
+            return await account_deliveries(
+                conn,
+                external_id,
+                signer=built.signer,
+                limit=limit,
+                cursor=cursor,
+                read_pii=addresses,
+            )
+
+    found = within(ctx, work)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        draw_account(console(), found)
+
+
+def verify(
+    ctx: typer.Context,
+    ledger: Annotated[
+        str, typer.Option(metavar="URL", help="The sandbox, such as http://127.0.0.1:8090.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Compare every delivery with what the sandbox really accepted. Exit code 1 on any difference."""
+
+    async def work(built: Context) -> Differences:
+        return await compare(built, ledger)
+
+    found = within(ctx, work)
+    if as_json:
+        print_json({**asdict(found), "total": found.total})
+    else:
+        for line in describe(found):
+            typer.echo(line)
+    if found.total:
+        raise Failure(Exit.DIFFERS, f"{found.total} differences.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    provider: str
+    key: str
+
+
+async def compare(built: Context, url: str) -> Differences:
+    """Compare with the ledger of the sandbox at `url`. Raises Failure when it does not answer."""
+    async with (
+        aiohttp.ClientSession(timeout=_LEDGER_TIMEOUT) as session,
+        built.pool.acquire() as conn,
+    ):
+        return await verify_ledger(conn, _ledger(session, url.rstrip("/")), signer=built.signer)
+
+
+async def _ledger(session: aiohttp.ClientSession, url: str) -> AsyncIterator[_Row]:
+    after, more = 0, True
+    try:
+        while more:
+            more = False
+            query = {"after": str(after), "limit": str(LEDGER_PAGE)}
+            async with session.get(f"{url}/sandbox/ledger", params=query) as answer:
+                answer.raise_for_status()
+                async for line in answer.content:
+                    row = orjson.loads(line)
+                    after, more = row["seq"], True
+                    yield _Row(row["provider"], row["key"])
+    except (
+        aiohttp.ClientError,
+        TimeoutError,
+        orjson.JSONDecodeError,
+        KeyError,
+        ValueError,
+    ) as error:
+        raise Failure(
+            Exit.UNREACHABLE,
+            f"There is no sandbox ledger at {url} ({type(error).__name__}); is `tidings sandbox` running?",
+        ) from None
+
+
+def describe(found: Differences) -> list[str]:
+    """The comparison in words; a line per kind of difference."""
+    lines = [
+        f"{found.acceptances} acceptances by providers, {found.deliveries} deliveries of ours compared."
+    ]
+    if found.maybe_duplicates:
+        lines.append(f"{found.maybe_duplicates} were resent once and flagged as maybe duplicates.")
+    if found.unconfirmed:
+        lines.append(f"{found.unconfirmed} are unconfirmed and listed for people to ask.")
+    lines += [
+        f"{number} {_SAYS[name]}: {', '.join(found.samples.get(name, []))}"
+        for name in DIFFERENCES
+        if (number := getattr(found, name))
+    ]
+    if not found.total:
+        lines.append("No differences.")
+    return lines
