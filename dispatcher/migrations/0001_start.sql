@@ -254,12 +254,13 @@ create table dispatch (
 create index dispatch_unfinished on dispatch (id) where state in ('planning', 'sending');
 create index dispatch_by_incident on dispatch (incident_id, id);
 
+-- One number is a block of 2^20 slice ids, so that a fan-out can count within its own.
 create sequence slice_number;
 
 -- state: 0 waiting, 1 released, 2 in flight, 3 ambiguous, 4 done, 5 held (quarantined).
 -- n_by_status counts its deliveries by shown status, index = status code + 1.
 create table slice (
-    id               bigint primary key default nextval('slice_number'),
+    id               bigint primary key default nextval('slice_number') << 20,
     update_id        bigint not null,
     incident_id      bigint not null,
     dispatch_id      bigint not null references dispatch,

@@ -37,55 +37,60 @@ way as materialized (
     left join rendering r on r.update_id = ${_P + 8} and r.channel = a.channel and r.segment = a.segment
          and r.account_id is null
          and r.locale = case when a.locale = any(${_P + 9}::text[]) then a.locale else 'en' end
-), placed as materialized (
+), parted as materialized (
     select v.*, (row_number() over (partition by rendering_id, channel, why = 0, not_before
                                     order by endpoint_id) - 1)
                 / case when why = 0 then size else 1000000 end as part
     from v
-), parcel as materialized (
-    select rendering_id, channel, why = 0 as goes, not_before, part, nextval('slice_number') as slice_id,
-           min(sender_id) as sender_id, min(units) as units, min(expires_at) as expires_at
-    from placed group by 1, 2, 3, 4, 5
+), placed as materialized (
+    -- A scalar subquery is evaluated once; the range has one block of ids.
+    select p.*, (select nextval('slice_number')) << 20 | dense_rank() over (
+               order by rendering_id, channel, why = 0, not_before, part) as slice_id
+    from parted p
 ), d as (
     insert into delivery (update_id, endpoint_id, account_id, slice_id, address_id, contact_version,
                           sent_at, channel, purpose, state, reason)
-    select ${_P + 8}, p.endpoint_id, p.account_id, c.slice_id, p.address_id, p.contact_version,
-           case when p.why = 0 and p.channel = 4 then $3::timestamptz end, p.channel, 1,
-           case when p.why = 0 then case when p.channel = 4 then {DeliveryState.ACCEPTED:d}
-                                         else {DeliveryState.PLANNED:d} end
-                when p.why in (2, 3) then {DeliveryState.SUPPRESSED:d}
-                else {DeliveryState.UNREACHABLE:d} end, p.why
-    from placed p
-    join parcel c on c.rendering_id = p.rendering_id and c.channel = p.channel and c.goes = (p.why = 0)
-                 and c.not_before = p.not_before and c.part = p.part
+    select ${_P + 8}, endpoint_id, account_id, slice_id, address_id, contact_version,
+           case when why = 0 and channel = 4 then $3::timestamptz end, channel, 1,
+           case when why = 0 then case when channel = 4 then {DeliveryState.ACCEPTED:d}
+                                       else {DeliveryState.PLANNED:d} end
+                when why in (2, 3) then {DeliveryState.SUPPRESSED:d}
+                else {DeliveryState.UNREACHABLE:d} end, why
+    from placed
     on conflict do nothing
     returning slice_id, endpoint_id, contact_version, account_id, state, channel
+), parcel as materialized (
+    select slice_id, min(rendering_id) as rendering_id, min(channel) as channel, min(sender_id) as sender_id,
+           min(units) as units, min(expires_at) as expires_at, min(not_before) as not_before,
+           bool_and(why = 0) and min(channel) <> 4 as waits
+    from placed group by slice_id
+), full_parcel as materialized (
+    select slice_id, count(*) as n, array_agg(endpoint_id order by endpoint_id) as endpoint_ids,
+           array[count(*) filter (where state = {DeliveryState.PLANNED:d}), 0,
+                 count(*) filter (where state = {DeliveryState.ACCEPTED:d}), 0, 0, 0, 0, 0, 0,
+                 count(*) filter (where state = {DeliveryState.SUPPRESSED:d}),
+                 count(*) filter (where state = {DeliveryState.UNREACHABLE:d}), 0, 0, 0]::int[] as n_by_status
+    from d group by slice_id
 ), s as (
     insert into slice (id, update_id, incident_id, dispatch_id, rendering_id, sender_id, channel, purpose,
                        lane, state, units, n, not_before, expires_at, ended_at, endpoint_ids, n_by_status)
-    select c.slice_id, ${_P + 8}, ${_P + 10}, ${_P + 11}, nullif(min(c.rendering_id), 0), min(c.sender_id),
-           min(c.channel), 1, ${_P + 12}::smallint,
-           case when bool_and(c.goes) and min(c.channel) <> 4 then {SliceState.WAITING:d}
-                else {SliceState.DONE:d} end,
-           min(c.units), count(*), min(c.not_before), min(c.expires_at),
-           case when not (bool_and(c.goes) and min(c.channel) <> 4) then $3::timestamptz end,
-           array_agg(d.endpoint_id order by d.endpoint_id),
-           array[count(*) filter (where d.state = {DeliveryState.PLANNED:d}), 0,
-                 count(*) filter (where d.state = {DeliveryState.ACCEPTED:d}), 0, 0, 0, 0, 0, 0,
-                 count(*) filter (where d.state = {DeliveryState.SUPPRESSED:d}),
-                 count(*) filter (where d.state = {DeliveryState.UNREACHABLE:d}), 0, 0, 0]::int[]
-    from d join parcel c on c.slice_id = d.slice_id
-    group by c.slice_id
+    select slice_id, ${_P + 8}, ${_P + 10}, ${_P + 11}, nullif(c.rendering_id, 0), c.sender_id,
+           c.channel, 1, ${_P + 12}::smallint,
+           case when c.waits then {SliceState.WAITING:d} else {SliceState.DONE:d} end,
+           c.units, f.n, c.not_before, c.expires_at, case when not c.waits then $3::timestamptz end,
+           f.endpoint_ids, f.n_by_status
+    from full_parcel f join parcel c using (slice_id)
     returning state, sender_id
 ), au as (
     insert into account_update (account_id, update_id, n)
     select account_id, ${_P + 8}, count(*) from d group by account_id order by account_id
     on conflict (account_id, update_id) do update set n = account_update.n + excluded.n
 ), covered as (
-    select p.contact_id, p.account_id, p.contact_version, p.channel, p.rendering_id
-    from placed p left join d on d.channel = p.channel and d.endpoint_id = p.endpoint_id
-                             and d.contact_version = p.contact_version
-    where p.why = 0 and d.endpoint_id is null
+    -- A join would be planned for one row each, that is as nested loops; NOT IN is hashed.
+    select contact_id, account_id, contact_version, channel, rendering_id
+    from placed
+    where why = 0 and (channel, endpoint_id, contact_version) not in (
+        select channel, endpoint_id, contact_version from d)
 )
 select (select count(*) from d) as planned,
        (select array_agg(distinct sender_id) from s where state = {SliceState.WAITING:d}) as senders,
@@ -97,7 +102,7 @@ with c as (
     select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[])
                   as t(contact_id, account_id, contact_version, channel, rendering_id)
 ), parcel as materialized (
-    select channel, rendering_id, nextval('slice_number') as slice_id from c group by 1, 2
+    select channel, rendering_id, nextval('slice_number') << 20 as slice_id from c group by 1, 2
 ), d as (
     insert into delivery (update_id, endpoint_id, account_id, slice_id, contact_version, channel, purpose,
                           state, reason)
@@ -126,7 +131,7 @@ with r as (
 ), d as (
     insert into delivery (update_id, endpoint_id, account_id, slice_id, address_id, channel, purpose, state,
                           reason)
-    select $1, $2, 0, nextval('slice_number'), (select address_id from endpoint where id = $2), 3, 1,
+    select $1, $2, 0, nextval('slice_number') << 20, (select address_id from endpoint where id = $2), 3, 1,
            case when $3::boolean then {DeliveryState.PLANNED:d} else {DeliveryState.UNREACHABLE:d} end,
            case when $3::boolean then 0 else $4::smallint end
     from r
