@@ -161,9 +161,12 @@ class _Window:
 
     def earliest(self, start: int, spacing: int, cost: int) -> int:
         """The first time from `start` on at which the units fit."""
-        while self._cells_with(start, spacing, cost) is None:
+        # By then every older unit has left the thirteen cells, and the cost alone fits.
+        for _ in range(_CELLS + 2):
+            if self._cells_with(start, spacing, cost) is not None:
+                return start
             start = (start // self.cell + 1) * self.cell
-        return start
+        raise ValueError(f"{cost} units never fit into {self.count}")
 
     def booked(self, start: int, spacing: int, cost: int) -> BucketState:
         """The state once the units are counted; they must fit."""

@@ -18,6 +18,7 @@ from channels.pacing import (
     largest_cost,
     pick,
     reserve,
+    units_left,
     units_within,
 )
 
@@ -158,6 +159,27 @@ def test_one_request_leaves_at_one_instant() -> None:
     answer = reserve([Limit(10_000, 1)], [BucketState()], EPOCH, 1000, 1.0, spread=False)
     assert isinstance(answer, Grant)
     assert answer.spacing == 0.0
+
+
+def test_requests_follow_each_other_evenly() -> None:
+    limits = [Limit(10_000, 1)]
+    first = reserve(limits, [BucketState()], EPOCH, 1000, 1.0, spread=False)
+    assert isinstance(first, Grant)
+    second = reserve(limits, first.states, EPOCH, 1, 1.0, spread=False)
+    assert isinstance(second, Grant)
+    assert second.start - first.start == pytest.approx(1000 / 10_000 * 13 / 12, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("seconds_later", "left"), [(-100, 60), (0, 60), (899, 60), (975, 100), (9000, 100)]
+)
+def test_what_is_left_comes_back_when_the_window_has_passed(
+    seconds_later: float, left: int
+) -> None:
+    limit = Limit(100, 900)
+    taken = reserve([limit], [BucketState()], EPOCH, 40, 0.0, spread=True)
+    assert isinstance(taken, Grant)
+    assert units_left(limit, taken.states[0], EPOCH + seconds_later) == left
 
 
 def test_long_windows_allow_a_burst() -> None:

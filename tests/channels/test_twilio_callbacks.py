@@ -142,6 +142,14 @@ def test_a_made_up_signature_is_forged(signature: str) -> None:
         READER.read(PATH, {"X-Twilio-Signature": signature}, urlencode(FORM).encode(), NOW)
 
 
+def test_a_url_the_library_cannot_take_apart_is_forged_and_no_crash() -> None:
+    odd = "https://status.example.com:port"
+    reader = CallbackReader(ACCOUNT_SID, [AUTH_TOKEN], odd)
+    headers = twilio_headers(odd + PATH, FORM, "another-token")
+    with pytest.raises(ForgedReceiptError):
+        reader.read(PATH, headers, urlencode(FORM).encode(), NOW)
+
+
 def test_naming_another_algorithm_does_not_choose_it() -> None:
     headers = twilio_headers(PUBLIC_URL + PATH, FORM, AUTH_TOKEN)
     headers["X-Twilio-Webhooks-Signature-Settings"] = "key=k,algorithm=HMAC_SHA256"
