@@ -31,7 +31,7 @@ from dispatcher.jobs import Consumer, Handler, Pace, consume, tick
 from dispatcher.pipeline import CONSUMERS, PIPELINE, Wire
 from dispatcher.rules.policy import load_policy
 from dispatcher.senders import sync_senders
-from dispatcher.web import create_app
+from dispatcher.web import make_runner
 from segments.rules import SHIPPED_RULES, load_rules
 from templates.render import check_templates
 
@@ -106,7 +106,7 @@ async def _pool(dsn: str, settings: Settings) -> AsyncIterator[Pool]:
 
 async def serve(ctx: Context, stop: asyncio.Event) -> None:
     """Answer HTTP until `stop`. Raises OSError when the port is taken."""
-    runner = web.AppRunner(create_app(ctx), access_log=None, shutdown_timeout=3)
+    runner = make_runner(ctx)
     await runner.setup()
     try:
         site = web.TCPSite(runner, ctx.settings.web.host, ctx.settings.web.port)

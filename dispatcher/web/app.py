@@ -15,6 +15,8 @@ from dispatcher.web.reading import RECEIPT_LIMIT
 from dispatcher.web.routes import ROUTES
 from dispatcher.web.routing import as_aiohttp
 
+SHUTDOWN_TIMEOUT_S = 3.0
+
 
 def create_app(ctx: Context) -> web.Application:
     """The application on `ctx`, whose pool is open; run it with any aiohttp runner."""
@@ -30,3 +32,13 @@ def create_app(ctx: Context) -> web.Application:
     app.cleanup_ctx.append(keep_hub)
     app.on_shutdown.append(end_streams)
     return app
+
+
+def make_runner(ctx: Context) -> web.AppRunner:
+    """The runner that fits: no access log, for paths hold tokens; nothing decompressed unasked.
+
+    The library would unpack any body before a handler could refuse it.
+    """
+    return web.AppRunner(
+        create_app(ctx), access_log=None, auto_decompress=False, shutdown_timeout=SHUTDOWN_TIMEOUT_S
+    )

@@ -13,7 +13,7 @@ from dispatcher.db import Connection
 from dispatcher.web.answers import WebRefusedError
 
 KEPT_FOR: Final = timedelta(hours=72)
-_BARE: Final = re.compile(r"[\x21-\x7e]{1,200}")
+_BARE: Final = re.compile(r"[\x21\x23-\x7e][\x21-\x7e]{0,199}")
 _QUOTED: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,200})"')
 
 # The lock is held as long as the work, so who does not get it knows that the work is still running.

@@ -1,6 +1,7 @@
 """Bodies and queries into models; every refusal names the field and never repeats its value."""
 
 import asyncio
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeVar
 
@@ -15,6 +16,9 @@ BODY_LIMIT: Final = 1024 * 1024
 RECEIPT_LIMIT: Final = 8 * 1024 * 1024
 BODY_TIMEOUT_S: Final = 30.0
 _DEPTH_LIMIT: Final = 20
+_PLAIN: Final = "identity"
+_ENCODINGS: Final = frozenset({"gzip", "deflate"})
+_GZIP_OR_ZLIB: Final = 32  # zlib's flag: find out which of the two
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -29,22 +33,39 @@ async def read_bytes(
     request: web.Request, *, limit: int = BODY_LIMIT, may_be_compressed: bool = False
 ) -> bytes:
     """The raw body. Refuses with 408, 413 or 415 before it has read more than it must."""
-    encoding = request.headers.get("Content-Encoding", "identity").lower()
-    if encoding != "identity" and not may_be_compressed:
+    encoding = request.headers.get("Content-Encoding", _PLAIN).lower()
+    if encoding != _PLAIN and not (may_be_compressed and encoding in _ENCODINGS):
         raise WebRefusedError("content-encoding")
-    too_large = WebRefusedError("too-large", f"At most {limit} bytes are accepted here")
     if (request.content_length or 0) > limit:
-        raise too_large
+        raise _too_large(limit)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > limit:
-                    raise too_large
+                    raise _too_large(limit)
     except TimeoutError:
         raise WebRefusedError("timeout") from None
-    return bytes(body)
+    return bytes(body) if encoding == _PLAIN else _decompressed(bytes(body), limit)
+
+
+def _decompressed(body: bytes, limit: int) -> bytes:
+    """One gzip or zlib member; more of them are how little bodies keep a machine busy."""
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | _GZIP_OR_ZLIB)
+    try:
+        plain = unpacker.decompress(body, limit + 1)
+    except zlib.error:
+        raise WebRefusedError("malformed-request") from None
+    if len(plain) > limit:
+        raise _too_large(limit)
+    if not unpacker.eof or unpacker.unused_data:
+        raise WebRefusedError("malformed-request")
+    return plain
+
+
+def _too_large(limit: int) -> WebRefusedError:
+    return WebRefusedError("too-large", f"At most {limit} bytes are accepted here")
 
 
 async def read_json(request: web.Request) -> Any:

@@ -12,7 +12,7 @@ from channels.settings import SendGridSettings, TwilioSettings
 from dispatcher.app import running
 from dispatcher.config import BannerSettings, Settings
 from dispatcher.context import Context
-from dispatcher.web import create_app
+from dispatcher.web import make_runner
 from dispatcher.web.scopes import Scope
 from tests.flow.story import MovableClock
 from tests.web.client import Api, key_with
@@ -57,7 +57,7 @@ async def ctx(web_settings: Settings, clock: MovableClock) -> AsyncIterator[Cont
 @pytest.fixture
 async def server(ctx: Context, listening: socket.socket) -> AsyncIterator[str]:
     """The base URL."""
-    runner = web.AppRunner(create_app(ctx), access_log=None, shutdown_timeout=1)
+    runner = make_runner(ctx)
     await runner.setup()
     await web.SockSite(runner, listening).start()
     yield ctx.settings.public_url

@@ -146,8 +146,7 @@ async def test_other_content_types_are_refused(api: Api, content_type: str) -> N
 async def test_compressed_bodies_are_refused(api: Api, encoding: str) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
     answer = await api.call("POST", "/v1/suppressions", raw=b"\x1f\x8b", headers=headers)
-    assert answer.status in {400, 415}
-    assert answer.kind in {"content-encoding", "malformed-request"}
+    assert (answer.status, answer.kind) == (415, "content-encoding")
 
 
 async def test_an_unknown_path_is_a_problem(api: Api) -> None:
