@@ -128,7 +128,7 @@ def _address_and_name(text: str) -> tuple[str, str | None]:
 
 def _one_line(text: str) -> str:
     """`text` without line breaks: in a header they would begin another header."""
-    return _BREAKS.sub(" ", text)
+    return text if text.isprintable() else _BREAKS.sub(" ", text)
 
 
 def _personalization(message: Message, recipient: Recipient) -> dict[str, object]:

@@ -146,10 +146,12 @@ def _meaning(event: Mapping[str, object]) -> Meaning | None:
 def _detail(event: Mapping[str, object]) -> str:
     words = [_text(event, "event")]
     words += [
-        value for name, shape in _SHAPES.items() if shape.fullmatch(value := _text(event, name))
+        value
+        for name, shape in _SHAPES.items()
+        if name in event and shape.fullmatch(value := _text(event, name))
     ]
-    if (dropped := _text(event, "reason").strip().lower()) in DROPS:
-        words.append(dropped)
+    if "reason" in event and (reason := _text(event, "reason").strip().lower()) in DROPS:
+        words.append(reason)
     if event.get("sg_machine_open") is True:
         words.append("machine")
     return " ".join(words)
