@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from dispatcher.embedded import shared_postgres
 
 _TEMPLATE = "tidings_template"
 _CLONE_LOCK = 7
+_ABANDONED_AFTER_S = 3600
 _clone_numbers = itertools.count(1)
 
 # The cluster of the tests is thrown away, so it need not survive a power cut. A killed server loses
@@ -36,10 +38,19 @@ def cluster(postgres_version: int) -> Iterator[str]:
     # pytest-xdist gives all workers of a run the same number.
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"{os.getpid()}"
     folder = Path(tempfile.gettempdir()) / f"tidings-test-{run}"
+    _remove_abandoned(folder.parent)
     sharing = shared_postgres(folder, postgres_version, ephemeral=True, extra_settings=_FAST)
     with sharing as dsn:
         asyncio.run(_ensure_template(dsn))
         yield dsn
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Runs that were killed leave a server; whoever comes later and leaves in order ends it."""
+    for home in parent.glob("tidings-test-*/ephemeral/postgres-*"):
+        if home.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
+            with shared_postgres(home.parents[1], int(home.name[-2:]), ephemeral=True):
+                pass
 
 
 async def _ensure_template(dsn: str) -> None:

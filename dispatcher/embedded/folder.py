@@ -16,7 +16,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,10 +35,15 @@ class EmbeddedBusyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The places of one server."""
+    """The places of one server. What is ephemeral lies apart, so that it alone can be deleted."""
 
-    top: Path
+    dir: Path
     version: int
+    ephemeral: bool
+
+    @property
+    def top(self) -> Path:
+        return self.dir / "ephemeral" if self.ephemeral else self.dir
 
     @property
     def home(self) -> Path:
@@ -58,10 +63,10 @@ class Folder:
 
     def prepare(self, account: Account) -> None:
         """Create what is missing, under the lock; nobody but us and `account` may pass."""
-        account.require_reach(self.top)
+        account.require_reach(self.dir)
         # Passing through is all the server's own account needs above its data.
         mode = 0o700 if account.is_ours else 0o710
-        for path in (self.top, self.home):
+        for path in (self.dir, self.top, self.home):
             path.mkdir(mode=mode, parents=True, exist_ok=True)
             path.chmod(mode)
             if not account.is_ours:
@@ -146,13 +151,20 @@ class Folder:
             os.close(probe)
         return living
 
+    def clear(self) -> None:
+        """Delete the data; only under the lock, with the server stopped and no handle alive."""
+        for data in (self.data, self.data.with_name("data.new")):
+            shutil.rmtree(data, ignore_errors=True)
+
     def remove(self, socket_dir: Path) -> None:
-        """Delete everything; only under the lock, with the server stopped and no handle alive."""
+        """Delete everything ephemeral; under the same conditions."""
         shutil.rmtree(socket_dir)
         # Out of the way first: a newcomer may be creating its lock at the old place already.
-        gone = self.top.with_name(f"{self.top.name}.{secrets.token_hex(4)}")
+        gone = self.top.with_name(f"gone-{secrets.token_hex(4)}")
         self.top.rename(gone)
         shutil.rmtree(gone)
+        with suppress(OSError):  # somebody's folder, perhaps with more in it
+            self.dir.rmdir()
 
 
 def _lock_now(file: int) -> bool:

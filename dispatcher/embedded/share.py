@@ -34,7 +34,7 @@ async def embedded_postgres(
     Args:
         dir: created when missing, closed to others.
         version: of PostgreSQL, 16 or 18; each has its own data below `dir`.
-        ephemeral: the last one out also removes `dir`.
+        ephemeral: begins empty, in a folder of its own below `dir`, which the last one out removes.
         extra_settings: of PostgreSQL; they count for the process that starts the server.
 
     Raises:
@@ -62,9 +62,9 @@ def shared_postgres(
     extra_settings: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
     """The blocking form; yields a DSN whose database `tidings` may not exist yet."""
-    folder = Folder(top=dir.expanduser().resolve(), version=version)
+    folder = Folder(dir=dir.expanduser().resolve(), version=version, ephemeral=ephemeral)
     account = server_account()
-    account.require_reach(folder.top)
+    account.require_reach(folder.dir)
     with folder.locked():
         folder.prepare(account)
         socket_dir = folder.socket_dir(account)
@@ -75,6 +75,10 @@ def shared_postgres(
             socket_dir=socket_dir,
             extra=extra_settings or {},
         )
+        if ephemeral and folder.living_handles() == 0:
+            # What is there was left by processes that were killed.
+            server.stop(discard=True)
+            folder.clear()
         handle = folder.take_handle()
         try:
             server.ensure_running()

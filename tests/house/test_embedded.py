@@ -182,15 +182,40 @@ def test_a_pid_file_that_names_a_stranger_does_not_stop_a_start(
         stranger.kill()
 
 
-def test_an_ephemeral_folder_goes_with_the_last_one(
-    guest: Callable[..., Guest], folder: Path
-) -> None:
+def test_ephemeral_data_goes_with_the_last_one(guest: Callable[..., Guest], folder: Path) -> None:
     first, second = guest("--ephemeral"), guest("--ephemeral")
     assert first.answer() == second.answer()
     first.leave()
     assert second.ask("select 1") == "1"
     second.leave()
     assert not folder.exists()
+
+
+def test_ephemeral_guests_leave_lasting_data_alone(guest: Callable[..., Guest]) -> None:
+    lasting = guest()
+    lasting.answer()
+    lasting.ask("create table kept as select 1 as n")
+    lasting.leave()
+    passing = guest("--ephemeral")
+    passing.answer()
+    assert passing.ask("select to_regclass('kept')") == "None"
+    passing.leave()
+    lasting = guest()
+    lasting.answer()
+    assert lasting.ask("select n from kept") == "1"
+    lasting.leave()
+
+
+def test_ephemeral_data_of_the_killed_is_not_found_again(guest: Callable[..., Guest]) -> None:
+    first = guest("--ephemeral")
+    server = first.answer()
+    first.ask("create table left_behind ()")
+    first.kill()
+    second = guest("--ephemeral")
+    assert second.answer() != server
+    assert has_ended(server)
+    assert second.ask("select to_regclass('left_behind')") == "None"
+    second.leave()
 
 
 def test_guests_of_an_ephemeral_folder_may_come_while_others_go(
