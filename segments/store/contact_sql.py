@@ -15,10 +15,10 @@ STAGES: Final = """
     create temp table if not exists stage_subscription (
         line int not null, component text, channel smallint not null, wanted boolean not null);
     create temp table if not exists stage_person (
-        line int primary key, contact_id bigint not null);
+        line int primary key, contact_id bigint not null, fresh boolean not null);
     create temp table if not exists stage_link (
-        contact_id bigint not null, channel smallint not null, address_id bigint,
-        endpoint_id bigint);
+        line int not null, contact_id bigint not null, fresh boolean not null,
+        channel smallint not null, address_id bigint, endpoint_id bigint, consent boolean);
 """
 
 UNKNOWN_ACCOUNT: Final = """
@@ -97,7 +97,10 @@ UPDATE: Final = """
 
 PERSONS: Final = """
     insert into stage_person
-    select s.line, c.id from stage_contact s join contact c on c.external_id = s.external_id
+    select s.line, c.id, made.id is not null
+    from stage_contact s
+    join contact c on c.external_id = s.external_id
+    left join stage_made made on made.id = c.id
 """
 
 ADDRESSES: Final = """
@@ -119,20 +122,26 @@ ENDPOINTS: Final = """
     on conflict (address_id) do nothing
 """
 
+# `consent` is what is said anew about texts: the same again is not a new statement.
 LINKS: Final = """
     insert into stage_link
-    select p.contact_id, s.channel, a.id, e.id
+    select s.line, p.contact_id, p.fresh, s.channel, a.id, e.id,
+           case when s.channel = 2 and c.consent is distinct from ce.consented then c.consent end
     from stage_address s
     join stage_person p on p.line = s.line
+    join stage_contact c on c.line = s.line
     left join address a on a.channel = s.channel and a.hash = s.hash
     left join endpoint e on e.address_id = a.id
+    left join contact_endpoint ce
+        on not p.fresh and ce.contact_id = p.contact_id and ce.endpoint_id = e.id
 """
 
 UNLINK: Final = """
     with gone as (
         update contact_endpoint ce set removed_at = $1::timestamptz
         from stage_link l
-        where ce.contact_id = l.contact_id and ce.channel = l.channel and ce.removed_at is null
+        where not l.fresh
+          and ce.contact_id = l.contact_id and ce.channel = l.channel and ce.removed_at is null
           and ce.endpoint_id is distinct from l.endpoint_id
         returning ce.contact_id
     ) insert into stage_touched select contact_id from gone
@@ -140,35 +149,25 @@ UNLINK: Final = """
 
 LINK: Final = """
     with linked as (
-        insert into contact_endpoint (contact_id, endpoint_id, address_id, channel, created_at)
-        select contact_id, endpoint_id, address_id, channel, $1::timestamptz
+        insert into contact_endpoint (
+            contact_id, endpoint_id, address_id, channel, consented, created_at)
+        select contact_id, endpoint_id, address_id, channel, consent, $1::timestamptz
         from stage_link where endpoint_id is not null
         order by contact_id, channel
-        on conflict (contact_id, endpoint_id) do update set removed_at = null
-            where contact_endpoint.removed_at is not null
+        on conflict (contact_id, endpoint_id) do update
+            set removed_at = null,
+                consented = coalesce(excluded.consented, contact_endpoint.consented)
+            where contact_endpoint.removed_at is not null or excluded.consented is not null
         returning contact_id
     ) insert into stage_touched select contact_id from linked
 """
 
-# Saying the same again is not a new statement.
 CONSENT: Final = """
-    with given as (
-        select p.contact_id, ce.endpoint_id, s.consent, s.consent_source, s.consent_wording
-        from stage_contact s
-        join stage_person p on p.line = s.line
-        join contact_endpoint ce
-            on ce.contact_id = p.contact_id and ce.channel = 2 and ce.removed_at is null
-        where s.consent is not null and ce.consented is distinct from s.consent
-    ), kept as (
-        insert into consent (contact_id, endpoint_id, channel, granted, source, wording, at)
-        select contact_id, endpoint_id, 2, consent, consent_source, consent_wording,
-               $1::timestamptz
-        from given
-    ), applied as (
-        update contact_endpoint ce set consented = g.consent
-        from given g
-        where ce.contact_id = g.contact_id and ce.endpoint_id = g.endpoint_id
-    ) insert into stage_touched select contact_id from given
+    insert into consent (contact_id, endpoint_id, channel, granted, source, wording, at)
+    select l.contact_id, l.endpoint_id, l.channel, l.consent, s.consent_source, s.consent_wording,
+           $1::timestamptz
+    from stage_link l join stage_contact s on s.line = l.line
+    where l.consent is not null
 """
 
 # What a person chose for themselves stands, and "nothing at all" covers every component.
