@@ -71,12 +71,18 @@ def page_reply(
     if len(rows) > limit:
         raw = orjson.dumps(list(keys[limit - 1]))
         cursor = base64.urlsafe_b64encode(raw).decode()
-    headers = {}
-    if cursor is not None:
-        here = URL(call.ctx.settings.public_url).join(URL(call.request.path, encoded=False))
-        following = here.with_query({**call.request.query, "cursor": cursor})
-        headers["Link"] = f'<{following}>; rel="next"'
-    return Reply(model(data=list(rows[:limit]), next_cursor=cursor), headers=headers)
+    return Reply(
+        model(data=list(rows[:limit]), next_cursor=cursor), headers=next_link(call, cursor)
+    )
+
+
+def next_link(call: Call[None, Q], cursor: str | None) -> dict[str, str]:
+    """The Link header to the next page, if there is one."""
+    if cursor is None:
+        return {}
+    here = URL(call.ctx.settings.public_url).join(URL(call.request.path, encoded=False))
+    following = here.with_query({**call.request.query, "cursor": cursor})
+    return {"Link": f'<{following}>; rel="next"'}
 
 
 def _fits(value: object, kind: type) -> bool:

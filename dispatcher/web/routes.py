@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel
 
 from dispatcher.stages.accept import UpdateIn
+from dispatcher.stages.report import AccountDeliveries, DispatchReport
 from dispatcher.web import (
     customers,
     dispatches,
@@ -14,6 +15,7 @@ from dispatcher.web import (
     overview,
     problem_pages,
     receipts,
+    reports,
     suppressions,
     unsubscribe,
     updates,
@@ -105,7 +107,7 @@ def _page(
     operation: str,
     handler: Handler[None, Q],
     query: type[Q],
-    guard: Guard = Guard.OPEN,
+    guard: Scope | Guard = Guard.OPEN,
 ) -> Route[None, Q]:
     """A GET that answers with something else than JSON."""
     return Route(
@@ -178,6 +180,32 @@ _API: Final[tuple[Route[Any, Any], ...]] = (
         dispatches.list_deliveries,
         DeliveryQuery,
         DeliveryPage,
+    ),
+    *(
+        _get(
+            f"/v1/dispatches/{{dispatch_id}}/report{suffix}",
+            f"get_report{suffix.replace('.', '_')}",
+            Scope.DELIVERIES_READ,
+            reports.get_report,
+            NoQuery,
+            DispatchReport,
+        )
+        for suffix in ("", ".json")
+    ),
+    _page(
+        "/v1/dispatches/{dispatch_id}/report.csv",
+        "get_report_csv",
+        reports.get_report_csv,
+        NoQuery,
+        Scope.DELIVERIES_READ,
+    ),
+    _get(
+        "/v1/accounts/{external_id}/deliveries",
+        "list_account_deliveries",
+        Scope.DELIVERIES_READ,
+        reports.list_account_deliveries,
+        PageQuery,
+        AccountDeliveries,
     ),
     _act(
         "/v1/dispatches/{dispatch_id}/cancel",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import pytest
 from aiohttp import web
+from pydantic import SecretStr
 
 from channels.settings import SendGridSettings, TwilioSettings
 from dispatcher.app import running
@@ -42,8 +43,10 @@ def web_settings(settings: Settings, listening: socket.socket) -> Settings:
         update={
             "public_url": f"http://127.0.0.1:{port}",
             "banner": BannerSettings(origins=(PAGE_ORIGIN,), demo=True),
-            "sendgrid": SendGridSettings(api_key="SG.none", webhook_public_key=PUBLIC_KEY),
-            "twilio": TwilioSettings(account_sid=TWILIO_SID, auth_token=TWILIO_TOKEN),
+            "sendgrid": SendGridSettings(
+                api_key=SecretStr("SG.none"), webhook_public_key=PUBLIC_KEY
+            ),
+            "twilio": TwilioSettings(account_sid=TWILIO_SID, auth_token=SecretStr(TWILIO_TOKEN)),
         }
     )
 

@@ -16,7 +16,7 @@ async def test_the_database_never_holds_the_secret(ctx: Context) -> None:
     async with ctx.pool.acquire() as conn:
         made = await create_key(conn, name="ci", scopes=[Scope.ADMIN], now=ctx.now())
         secret = made.text.rpartition("_")[2]
-        row = await conn.fetchrow("select * from api_key")
+        (row,) = await conn.fetch("select * from api_key")
         assert secret not in str(dict(row))
         assert bytes.fromhex(secret) not in row["secret_hash"]
         assert secret not in repr(made)
