@@ -14,6 +14,7 @@ import asyncpg
 import structlog
 from aiohttp import web
 
+from channels.model import ChannelKind
 from channels.registry import build_channels
 from dispatcher.clock import Clock, SystemClock
 from dispatcher.clocks.heartbeat import beat, leave
@@ -120,6 +121,8 @@ async def serve(ctx: Context, stop: asyncio.Event) -> None:
 async def work(ctx: Context, stop: asyncio.Event) -> None:
     """Run consumers and clocks until `stop`, then drain: nothing new is begun, what is in flight ends."""
     worker = uuid.uuid4()
+    async with ctx.pool.acquire() as conn:
+        await sync_senders(conn, ctx, now=ctx.now(), decide=True)
     # The heart beats while the worker drains: what is still in flight keeps its lease.
     drained = asyncio.Event()
     heart = asyncio.create_task(
@@ -182,4 +185,5 @@ def _consumers(ctx: Context) -> list[Consumer]:
             concurrency=slots,
         )
         for name, (batch, slots) in CONSUMERS.items()
+        if name not in set(ChannelKind) or ChannelKind(name) in ctx.channels
     ]

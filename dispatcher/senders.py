@@ -8,6 +8,10 @@ from dispatcher.db import Connection
 
 PROVIDERS = {ChannelKind.EMAIL: "sendgrid", ChannelKind.SMS: "twilio", ChannelKind.SOCIAL: "x"}
 
+INTRODUCE_SQL = """
+insert into sender (channel, provider, identity, configured, limits, updated_at)
+values ($1, $2, $3, $4, $5, $6) on conflict do nothing
+"""
 UPSERT_SQL = """
 insert into sender as s (channel, provider, identity, configured, limits, updated_at)
 values ($1, $2, $3, $4, $5, $6)
@@ -22,8 +26,14 @@ on conflict do nothing
 """
 
 
-async def sync_senders(conn: Connection, ctx: Context, *, now: datetime) -> None:
-    """Write what this process knows of senders; idempotent, any number of processes may do it at once."""
+async def sync_senders(
+    conn: Connection, ctx: Context, *, now: datetime, decide: bool = False
+) -> None:
+    """Make the sender rows exist; with `decide`, also set what they can do and their limits.
+
+    Workers decide, since they send. Any other process may lack the credentials, and its view must
+    not stop a channel. Idempotent; any number of processes may do it at once.
+    """
     async with conn.transaction():
         for kind, provider in PROVIDERS.items():
             identity = ctx.settings.sender(kind)
@@ -32,7 +42,13 @@ async def sync_senders(conn: Connection, ctx: Context, *, now: datetime) -> None
                 for limit in ctx.policy.sender[kind].limits
             ]
             await conn.execute(
-                UPSERT_SQL, kind.code, provider, identity, kind in ctx.channels, limits, now
+                UPSERT_SQL if decide else INTRODUCE_SQL,
+                kind.code,
+                provider,
+                identity,
+                kind in ctx.channels,
+                limits,
+                now,
             )
             for limit in limits:
                 await conn.execute(BUCKET_SQL, kind.code, provider, identity, limit["seconds"])

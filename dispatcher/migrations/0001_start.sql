@@ -82,7 +82,8 @@ create table contact_endpoint (
 );
 create unique index contact_endpoint_live on contact_endpoint (contact_id, channel)
     where removed_at is null;
-create index contact_endpoint_by_endpoint on contact_endpoint (endpoint_id, contact_id);
+create index contact_endpoint_by_endpoint on contact_endpoint (endpoint_id, contact_id)
+    where removed_at is null;
 
 create table component (
     id           bigint generated always as identity primary key,
@@ -323,7 +324,8 @@ declare
 begin
     if to_regclass(part) is not null then return; end if;
     perform pg_advisory_xact_lock(7202601, hashtext(part));
-    if to_regclass(part) is not null then return; end if;
+    -- Read the catalogue itself: to_regclass may answer from before the wait for the lock.
+    if exists (select from pg_class where relname = part and pg_table_is_visible(oid)) then return; end if;
     execute format('create table %I (like delivery including all) with (fillfactor = 65)', part);
     execute format('alter table delivery attach partition %I for values from (%s) to (%s)',
                    part, update_id_at(month), update_id_at(following));
@@ -362,7 +364,8 @@ declare
 begin
     if to_regclass(part) is not null then return; end if;
     perform pg_advisory_xact_lock(7202602, hashtext(part));
-    if to_regclass(part) is not null then return; end if;
+    -- Read the catalogue itself: to_regclass may answer from before the wait for the lock.
+    if exists (select from pg_class where relname = part and pg_table_is_visible(oid)) then return; end if;
     execute format('create table %I (like receipt including all)', part);
     execute format('alter table receipt attach partition %I for values from (%L) to (%L)', part, d, d + 1);
 end $$;

@@ -175,11 +175,11 @@ _SETTLED = {
 
 def _shown_while_planned(slice_state: SliceState, attempt: int) -> Shown:
     match slice_state:
-        case SliceState.WAITING | SliceState.RELEASED:
+        case SliceState.WAITING | SliceState.RELEASED | SliceState.HELD:
             return Shown.QUEUED if attempt == 1 else Shown.RETRYING
         case SliceState.IN_FLIGHT:
             return Shown.SENDING
-        case SliceState.AMBIGUOUS | SliceState.HELD | SliceState.DONE:
+        case SliceState.AMBIGUOUS | SliceState.DONE:
             return Shown.UNCONFIRMED
         case _:
             assert_never(slice_state)

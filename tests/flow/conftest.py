@@ -10,6 +10,7 @@ from dispatcher.app import running
 from dispatcher.config import Settings, WorkerSettings
 from dispatcher.context import Context
 from dispatcher.sandbox import RunningSandbox, SandboxSettings, start
+from dispatcher.senders import sync_senders
 from tests.flow.story import MovableClock
 
 
@@ -72,4 +73,6 @@ def product_settings(settings: Settings, sandbox: RunningSandbox) -> Settings:
 async def ctx(product_settings: Settings, clock: MovableClock) -> AsyncIterator[Context]:
     """A running product without consumers: tests call the stages they mean."""
     async with running(product_settings, clock) as context:
+        async with context.pool.acquire() as conn:
+            await sync_senders(conn, context, now=context.now(), decide=True)
         yield context

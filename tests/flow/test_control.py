@@ -2,11 +2,15 @@
 
 import pytest
 
+from dispatcher.app import running
+from dispatcher.config import Settings
 from dispatcher.context import Context
 from dispatcher.rules.problem import RefusedError
+from dispatcher.rules.states import SliceState
 from dispatcher.sandbox import Provider, RunningSandbox
 from dispatcher.stages import send
 from dispatcher.stages.control import Counts, cancel, pause, resume
+from dispatcher.stages.send.claim import MAX_RECLAIMS, claim
 from segments.model import Channel, SuppressionReason
 from segments.store import erase_contact
 from segments.suppressions import Why, add_suppression
@@ -140,4 +144,28 @@ async def test_a_shared_inbox_gets_one_mail_and_covers_the_other_contact(
         accepted.update_id,
     )
     assert [row["reason"] for row in reasons] == [0, 4]
+    assert await recounted(ctx, accepted.update_id) == await statuses(ctx, accepted.dispatch_id)
+
+
+async def test_a_process_without_credentials_does_not_stop_a_channel(
+    ctx: Context, settings: Settings
+) -> None:
+    configured = "select configured from sender where channel = 1"
+    assert await ctx.pool.fetchval(configured) is True
+    async with running(settings):
+        assert await ctx.pool.fetchval(configured) is True
+
+
+async def test_a_slice_that_is_claimed_too_often_is_held_and_shown(ctx: Context) -> None:
+    await seed(ctx, [contact(1, "small", phone=None, app_user=None, sms_consent=None)])
+    accepted = await post(ctx, update(ctx))
+    await plan_out(ctx, accepted)
+    (slice_id,) = await release_all(ctx)
+    for _ in range(MAX_RECLAIMS + 1):
+        await claim(ctx, slice_id)
+    assert (
+        await ctx.pool.fetchval("select state from slice where id = $1", slice_id)
+        == SliceState.HELD
+    )
+    assert (await statuses(ctx, accepted.dispatch_id))["queued"] == 1
     assert await recounted(ctx, accepted.update_id) == await statuses(ctx, accepted.dispatch_id)

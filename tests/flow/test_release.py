@@ -45,7 +45,9 @@ async def waiting_texts(ctx: Context, *, lane: int, slices: int) -> int:
     return sender
 
 
-async def test_a_p0_text_does_not_stand_behind_a_hundred_thousand_waiting_ones(ctx: Context) -> None:
+async def test_a_p0_text_does_not_stand_behind_a_hundred_thousand_waiting_ones(
+    ctx: Context,
+) -> None:
     await waiting_texts(ctx, lane=4, slices=100)
     urgent = await post(ctx, update(ctx, incident={"external_id": "INC-1", "severity": "P0"}))
     await plan_out(ctx, urgent)

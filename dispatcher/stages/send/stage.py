@@ -14,7 +14,6 @@ from channels.model import (
     ChannelKind,
     Deferred,
     Message,
-    Reason,
     SendResult,
     Unclear,
 )
@@ -23,7 +22,7 @@ from dispatcher.db import Connection, in_transaction
 from dispatcher.failpoints import reach
 from dispatcher.jobs import Event, publish
 from dispatcher.stages.send.build import Parcel, batch_message, build, single_message
-from dispatcher.stages.send.claim import Claim, claim, commit_intent
+from dispatcher.stages.send.claim import Claim, claim, commit_intent, give_back
 from dispatcher.stages.send.record import Answers, finish, record
 
 PUBLISHES = ("slices.waiting",)
@@ -43,6 +42,11 @@ async def run(ctx: Context, slice_id: int) -> None:
     await reach("send.after_claim")
     kind = ChannelKind.from_code(held.slice["channel"])
     channel = ctx.channels.get(kind)
+    if channel is None:
+        log.warning("channel_without_credentials", channel=kind, slice_id=slice_id)
+        async with ctx.pool.acquire() as conn, conn.transaction():
+            await give_back(conn, held)
+        return
     async with ctx.pool.acquire() as conn:
         parcel = await build(conn, ctx, held.slice)
     await _wait_until(ctx, held.slice["start_at"])
@@ -74,7 +78,7 @@ class _Sending:
 
     ctx: Context
     held: Claim
-    channel: Channel | None
+    channel: Channel
     parcel: Parcel
     reference: str = ""
     detail: str = ""
@@ -89,11 +93,6 @@ class _Sending:
         """Send to all and end the slice."""
         if not endpoints:
             pass
-        elif self.channel is None:
-            answer = Deferred(
-                Reason.NOT_CONFIGURED, "no credentials in this worker", sender_wide=True
-            )
-            self.buffer += [(endpoint, answer) for endpoint in endpoints]
         elif self.channel.batch_limit > 1:
             message = batch_message(
                 self.ctx, self.held.slice, self._request, self.parcel, endpoints
@@ -141,7 +140,7 @@ class _Sending:
         answers = Answers.sort(batch)
         if answers.unclear:
             self.detail = next(iter(answers.unclear.values()))
-        if batch and self.channel is not None and self.channel.batch_limit > 1:
+        if batch and self.channel.batch_limit > 1:
             first = batch[0][1]
             self.reference = first.provider_ref or "" if isinstance(first, Accepted) else ""
 
