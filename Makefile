@@ -1,10 +1,14 @@
 # A machine with python3.11 and make needs nothing else: `make demo`, `make test`.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PG ?= 18
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test check format lock clean
+
+# The official API documents are not part of this repository; say where they are.
+CONTRACT_DIR ?= ../shared/contract
+
+.PHONY: demo test contract check format lock clean
 
 demo: .venv/ready
 	$(BIN)/tidings demo $(ARGS)
@@ -12,6 +16,9 @@ demo: .venv/ready
 # make test PG=16 ARGS="tests/house -x"
 test: .venv/ready
 	TIDINGS_TEST_PG=$(PG) $(BIN)/pytest -n 2 $(ARGS)
+
+contract: .venv/ready
+	TIDINGS_CONTRACT_SPECS=$(abspath $(CONTRACT_DIR)) $(BIN)/pytest tests/contract $(ARGS)
 
 check: .venv/ready
 	$(BIN)/ruff check .

@@ -41,14 +41,8 @@ async def sync_senders(
                 {"count": limit.count, "seconds": int(limit.per.total_seconds())}
                 for limit in ctx.policy.sender[kind].limits
             ]
-            await conn.execute(
-                UPSERT_SQL if decide else INTRODUCE_SQL,
-                kind.code,
-                provider,
-                identity,
-                kind in ctx.channels,
-                limits,
-                now,
-            )
+            statement = UPSERT_SQL if decide else INTRODUCE_SQL
+            able = kind in ctx.channels
+            await conn.execute(statement, kind.code, provider, identity, able, limits, now)
             for limit in limits:
                 await conn.execute(BUCKET_SQL, kind.code, provider, identity, limit["seconds"])

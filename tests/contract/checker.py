@@ -21,7 +21,7 @@ SPECS: Final = {
 
 def contract_dir() -> Path | None:
     """Where the official documents are, None where there are none."""
-    named = os.environ.get("TIDINGS_CONTRACT_DIR")
+    named = os.environ.get("TIDINGS_CONTRACT_SPECS")
     if named:
         return Path(named)
     beside = Path(__file__).resolve().parents[3].glob("*/contract/vectors.json")

@@ -1,6 +1,6 @@
 """The official documents are not ours to ship: without them nothing here is collected.
 
-TIDINGS_CONTRACT_DIR names the folder that holds `vectors.json` and `specs/`; without it, a folder
+TIDINGS_CONTRACT_SPECS names the folder that holds `vectors.json` and `specs/`; without it, a folder
 `contract` in any neighbour of the checkout is taken.
 """
 
