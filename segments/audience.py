@@ -23,9 +23,32 @@ from segments.model import MAX_ID, AudienceQuery, Db
 AUDIENCE_PARAMS: Final = 14
 """How many placeholders AUDIENCE_SQL has; a statement around it goes on with $15."""
 
+# Whether account `a` is to be told, and what the policy allows; both are used twice.
+_AFFECTED: Final = """
+    a.removed_at is null
+    and a.id <> all ($7::bigint[])
+    and (cardinality($8::text[]) = 0 or a.segment = any ($8::text[]))
+    and (a.segment = any ($9::text[])
+         or $10::text <> 'internal'
+            and case when cardinality($6::bigint[]) > 0 then a.id = any ($6::bigint[])
+                else exists (
+                    select from usage u
+                    where u.account_id = a.id and u.component_id = any ($4::bigint[])
+                      and (cardinality($5::text[]) = 0
+                           or u.region = '' or u.region = any ($5::text[])))
+                end)
+"""
+_RULE: Final = """
+    select r.segment, r.channel,
+           case when r.roles <> '' then string_to_array(r.roles, ',') end as roles
+    from unnest($12::text[], $13::smallint[], $14::text[]) as r (segment, channel, roles)
+"""
+
 # The range predicate stands on every table that has a contact id: without it each range would
 # rescan the whole table. Accounts are looked up from the range's contacts for the same reason.
-AUDIENCE_SQL: Final = """
+# Wishes are an anti-join: of a truth value the planner would think that half the rows pass, and then
+# look up addresses one by one.
+AUDIENCE_SQL: Final = f"""
     with people as materialized (
         select id, account_id, version_id, roles, locale, time_zone, quiet_from, quiet_until
         from contact
@@ -33,33 +56,19 @@ AUDIENCE_SQL: Final = """
     ), affected as materialized (
         select a.id, a.segment, a.locale, a.time_zone
         from account a
-        where a.id in (select account_id from people)
-          and a.removed_at is null
-          and a.id <> all ($7::bigint[])
-          and (cardinality($8::text[]) = 0 or a.segment = any ($8::text[]))
-          and (a.segment = any ($9::text[])
-               or $10::text <> 'internal'
-                  and case when cardinality($6::bigint[]) > 0 then a.id = any ($6::bigint[])
-                      else exists (
-                          select from usage u
-                          where u.account_id = a.id and u.component_id = any ($4::bigint[])
-                            and (cardinality($5::text[]) = 0
-                                 or u.region = '' or u.region = any ($5::text[])))
-                      end)
+        where a.id in (select account_id from people) and {_AFFECTED}
     ), rule as materialized (
-        select r.segment, r.channel,
-               case when r.roles <> '' then string_to_array(r.roles, ',') end as roles
-        from unnest($12::text[], $13::smallint[], $14::text[]) as r (segment, channel, roles)
-    ), wish as (
-        select s.contact_id, s.channel,
-               coalesce(bool_or(s.wanted) filter (where s.component_id <> 0), false)
-               or count(*) filter (where s.component_id <> 0)
-                      < greatest(cardinality($4::bigint[]), 1)
-                  and coalesce(bool_or(s.wanted) filter (where s.component_id = 0), true) as wanted
+        {_RULE}
+    ), unwanted as (
+        select s.contact_id, s.channel
         from subscription s
         where s.contact_id > $1::bigint and s.contact_id <= $2::bigint
           and (s.component_id = 0 or s.component_id = any ($4::bigint[]))
         group by s.contact_id, s.channel
+        having not (
+            coalesce(bool_or(s.wanted) filter (where s.component_id <> 0), false)
+            or count(*) filter (where s.component_id <> 0) < greatest(cardinality($4::bigint[]), 1)
+               and coalesce(bool_or(s.wanted) filter (where s.component_id = 0), true))
     ), found as (
         select p.id as contact_id, p.account_id, a.segment,
                coalesce(nullif(p.locale, ''), a.locale) as locale, r.channel,
@@ -81,8 +90,8 @@ AUDIENCE_SQL: Final = """
            and ce.contact_id > $1::bigint and ce.contact_id <= $2::bigint
         left join address ad on ad.id = ce.address_id
         left join suppression sup on sup.channel = r.channel and sup.address_hash = ad.hash
-        left join wish w on w.contact_id = p.id and w.channel = r.channel
-        where coalesce(w.wanted, true)
+        left join unwanted no on no.contact_id = p.id and no.channel = r.channel
+        where no.contact_id is null
     )
     select f.contact_id, f.account_id, f.segment, f.locale, f.channel,
            case when f.reason = 0 then f.endpoint_id else -f.contact_id end as endpoint_id,
@@ -109,24 +118,31 @@ class CountRow:
     n: int
 
 
-def _around(select: str) -> str:
-    return f"with a as materialized ({AUDIENCE_SQL}) {select}"
-
-
 # A shared inbox gets one message: its contact with the lowest id, the others are covered by it.
-_COUNT_SQL: Final = _around("""
-    , first as (
-        select channel, endpoint_id, min(contact_id) as contact_id
-        from a group by channel, endpoint_id
+# Few inboxes are shared, so the rows are counted first and only those looked at one by one.
+_COUNT_SQL: Final = f"""
+    with shared as materialized (
+        select endpoint_id from contact_endpoint
+        where removed_at is null group by endpoint_id having count(*) > 1
+    ), counted as (
+        select a.segment, a.channel, a.reason, shared.endpoint_id, count(*) as n,
+               min(a.contact_id) as first_contact
+        from ({AUDIENCE_SQL}) a
+        left join shared on shared.endpoint_id = a.endpoint_id
+        group by 1, 2, 3, 4
+    ), split as (
+        select segment, channel, reason, n, endpoint_id is not null as is_shared,
+               first_contact = min(first_contact) over (partition by channel, endpoint_id) as first
+        from counted
     )
-    select a.segment, a.channel,
-           case when a.reason = 0 and first.contact_id <> a.contact_id then 4
-                else a.reason end::smallint as reason,
-           count(*) as n
-    from a left join first
-        on a.reason = 0 and first.channel = a.channel and first.endpoint_id = a.endpoint_id
-    group by 1, 2, 3 order by 1, 2, 3
-""")
+    select segment, channel, reason,
+           sum(case when not is_shared then n when first then 1 else 0 end)::bigint as n
+    from split group by 1, 2, 3
+    union all
+    select segment, channel, 4::smallint, sum(case when first then n - 1 else n end)::bigint
+    from split where is_shared group by 1, 2
+    order by 1, 2, 3
+"""
 
 
 @asynccontextmanager
@@ -145,18 +161,35 @@ async def planned_for_its_values(conn: Db) -> AsyncIterator[None]:
 
 async def count(conn: Db, query: AudienceQuery, now: datetime) -> list[CountRow]:
     """Numbers per segment, channel and reason over everybody, as a dispatch would plan them."""
-    async with planned_for_its_values(conn):
-        rows = await conn.fetch(_COUNT_SQL, *query.params(0, MAX_ID, now))
-    return [CountRow(*row) for row in rows]
+    transaction = conn.transaction()
+    await transaction.start()
+    try:
+        async with planned_for_its_values(conn):
+            # Over everybody hash joins win, and PostgreSQL guesses too few rows to see it.
+            await conn.execute("set local enable_nestloop = off")
+            rows = await conn.fetch(_COUNT_SQL, *query.params(0, MAX_ID, now))
+    finally:
+        # Nothing was written; the settings must not outlive this in a transaction of the caller's.
+        await transaction.rollback()
+    return [CountRow(*row) for row in rows if row["n"]]
 
 
-# Whether anybody could be reached is for the report; this asks whether anybody is concerned. The
-# affected accounts are few or found at once, so it ends early either way.
-_EMPTY_SQL: Final = _around("select not exists (select from a) as empty")
+# From the accounts, which are far fewer than the contacts. PostgreSQL wants every parameter used.
+_EMPTY_SQL: Final = f"""
+    with rule as materialized ({_RULE})
+    select not exists (
+        select from account a
+        join rule r on r.segment = a.segment
+        join contact c on c.account_id = a.id
+        where c.id > $1::bigint and c.id <= $2::bigint and c.removed_at is null
+          and case when r.roles is null then true else r.roles && c.roles end
+          and $3::timestamptz is not null and $11::boolean is not null
+          and {_AFFECTED})
+"""
 
 
 async def is_empty(conn: Db, query: AudienceQuery, now: datetime) -> bool:
-    """Whether not one contact is in the audience, reachable or not."""
+    """Whether there is nobody to tell, reachable or not, wishes aside."""
     async with planned_for_its_values(conn):
         empty: bool = await conn.fetchval(_EMPTY_SQL, *query.params(0, MAX_ID, now))
     return empty

@@ -286,6 +286,12 @@ async def test_who_was_removed_or_belongs_to_a_removed_account_is_not_in_the_aud
     assert await is_empty(world, question, NOW)
 
 
+async def test_counting_inside_a_transaction_leaves_its_settings_alone(world: Db) -> None:
+    async with world.transaction():
+        await count(world, query(), NOW)
+        assert await world.fetchval("show enable_nestloop") == "on"
+
+
 async def test_ranges_of_contacts_put_together_are_the_whole(world: Db) -> None:
     ids = await resolve_components(world, ["checkout"])
     question = query(component_ids=tuple(ids.values()))
