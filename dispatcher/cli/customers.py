@@ -108,7 +108,8 @@ async def import_file(
         reject_path=rejects,
     )
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    out = Console(stderr=True)
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bars:
         bar = bars.add_task(f"{kind.value}", total=None)
 
         def show(done: Done) -> None:

@@ -13,6 +13,8 @@ from dispatcher.stages.report.model import SHARES, PeopleRow, PersonRow
 LINES: Final = 15
 """How much of a long list is shown; --json and --csv have all of it."""
 
+_WITHHELD: Final = frozenset({"suppressed", "unreachable", "cancelled", "superseded"})
+
 NOTHING_YET: Final = (
     "No update has been sent yet, so there is nothing to report.",
     "Send one:  tidings send update.yaml   (or see it all at once:  tidings demo)",
@@ -86,17 +88,17 @@ def _funnel(report: DispatchReport) -> Iterator[object]:
 
 
 def _failures(report: DispatchReport) -> Iterator[object]:
-    if not report.failures:
-        yield "Nothing failed."
+    failed = [row for row in report.failures if row.status not in _WITHHELD]
+    withheld = [row for row in report.failures if row.status in _WITHHELD]
+    if not failed:
+        yield "Nothing that was sent failed."
         yield ""
-        return
-    rows = [
-        (row.count, row.channel, row.status, row.text, row.advice)
-        for row in report.failures[:LINES]
-    ]
-    yield table(("n", "channel", "status", "why", "what to do"), rows, right=("n",))
-    yield from _more(len(report.failures))
-    yield ""
+    for title, rows in (("failed", failed), ("not sent", withheld)):
+        if rows:
+            cells = [(row.count, row.channel, row.text, row.advice) for row in rows[:LINES]]
+            yield table((title, "channel", "why", "what to do"), cells, right=(title,))
+            yield from _more(len(rows))
+            yield ""
 
 
 def _people(report: DispatchReport) -> Iterator[object]:
@@ -113,7 +115,9 @@ def _people(report: DispatchReport) -> Iterator[object]:
 
 
 def _why(person: PersonRow) -> Sequence[str]:
-    reasons = "; ".join(f"{why.channel}: {why.text}" for why in person.why)
+    # That somebody has no phone explains nothing when their mailbox is what failed.
+    known = [why for why in person.why if why.reason != "no_address"]
+    reasons = "; ".join(f"{why.channel}: {why.text}" for why in known) or "No address at all"
     return f"{person.name or person.contact} ({person.segment})", person.account_name, reasons
 
 

@@ -88,11 +88,10 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 def _print_findings(findings: list[Finding]) -> None:
-    out = console()
     for finding in findings:
-        out.print(f"{finding.mark.value:<5} {finding.what}: {finding.detail}", markup=False)
+        typer.echo(f"{finding.mark.value:<5} {finding.what}: {finding.detail}")
         if finding.mend:
-            out.print(f"      → {finding.mend}", markup=False)
+            typer.echo(f"      → {finding.mend}")
 
 
 def channels(ctx: typer.Context, as_json: Json = False) -> None:

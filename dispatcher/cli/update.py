@@ -1,17 +1,14 @@
 """Send an update from a file, and decide about dispatches under way."""
 
 import hashlib
-import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
 import typer
-import yaml
 
 from dispatcher.cli.audience import print_counts
-from dispatcher.cli.base import Exit, Failure, Json, number_of, print_json, within
+from dispatcher.cli.base import Json, number_of, print_json, within
+from dispatcher.cli.document import read_document
 from dispatcher.cli.keys import COMMAND_LINE
 from dispatcher.cli.watch import watch
 from dispatcher.context import Context
@@ -84,25 +81,6 @@ def send(
         )
         return
     typer.echo(f"Accepted as {view.update_id}. Follow it: tidings report {view.dispatch_id}")
-
-
-def read_document(file: str) -> Any:
-    """YAML (and so JSON) as JSON values. Raises Failure."""
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise Failure(Exit.USAGE, f"{file} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise Failure(Exit.USAGE, f"{file} is not UTF-8 text.") from None
-    try:
-        # Through JSON, so that a time written in YAML is the text the API would have been sent.
-        return orjson.loads(orjson.dumps(yaml.safe_load(text)))
-    except yaml.YAMLError as error:
-        raise Failure(Exit.USAGE, f"{file} is neither YAML nor JSON: {error}") from None
-    except TypeError as error:
-        raise Failure(
-            Exit.USAGE, f"{file} holds a value that JSON does not have: {error}."
-        ) from None
 
 
 async def post(built: Context, body: UpdateIn, key: str | None) -> tuple[UpdateAccepted, bool]:
