@@ -5,15 +5,18 @@
     slices.waiting ─ release ─ slice.released.{urgent,email,sms,social} ─ send ─ slices.waiting
     receipts.arrived ─ track          dispatch.planned ─ report
 
-The web accepts (`stages.accept`) and stores receipts (`stages.track.store`); everything else is here.
+The web takes updates in (`take_in`) and stores receipts (`stages.track.store`); everything else is here.
 A job is only a wake-up: each handler claims its row, and the sweep publishes again what is unfinished.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from dispatcher.context import Context
+from dispatcher.db import Connection
 from dispatcher.stages import approve, compose, plan, release, report, send, track
+from dispatcher.stages.accept import AcceptedUpdate, UpdateIn, accept, release_draft
 
 Stage = Callable[[Context, int], Awaitable[None]]
 
@@ -50,3 +53,25 @@ CONSUMERS: Mapping[str, tuple[int, int]] = {
     "social": (1, 2),
     "evidence": (2, 4),
 }
+
+
+async def take_in(
+    conn: Connection, ctx: Context, body: UpdateIn, *, actor: str, now: datetime
+) -> AcceptedUpdate:
+    """Accept one update, in the caller's transaction; what could not be worded is refused at the door.
+
+    Raises RefusedError naming each wrong field.
+    """
+    accepted = await accept(conn, ctx, body, actor=actor, now=now)
+    if accepted.dispatch_id is not None:
+        await compose.refuse_unwordable(conn, ctx, accepted.update_id)
+    return accepted
+
+
+async def release_update(
+    conn: Connection, ctx: Context, update_id: int, *, now: datetime
+) -> AcceptedUpdate:
+    """Send a draft on its way, with the same checks as an update that is posted."""
+    accepted = await release_draft(conn, ctx, update_id, now=now)
+    await compose.refuse_unwordable(conn, ctx, update_id)
+    return accepted

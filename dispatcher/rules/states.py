@@ -105,7 +105,6 @@ def fact_from_code(code: int) -> Fact:
 TOLD_MASK = bits(
     Fact.DELIVERED, Fact.OPENED, Fact.CLICKED, Fact.DISPLAYED, Fact.DISMISSED, Fact.POSTED
 )
-TOLD_IN_ANY_ATTEMPT = TOLD_MASK | TOLD_MASK << EARLIER_ATTEMPTS_SHIFT
 TAKEN_MASK = TOLD_MASK | bits(
     Fact.QUEUED,
     Fact.SENT,
@@ -118,8 +117,19 @@ TAKEN_MASK = TOLD_MASK | bits(
     Fact.UNSUBSCRIBED,
 )
 _REFUSED = bits(Fact.BOUNCED_HARD, Fact.DROPPED)
+_FAILED = _REFUSED | bit(Fact.UNDELIVERED)
 _DISPLAYED = bits(Fact.DISPLAYED, Fact.DISMISSED)
 _DELIVERED = bits(Fact.DELIVERED, Fact.OPENED, Fact.CLICKED)
+
+
+def _in_any_attempt(mask: int) -> int:
+    return mask | mask << EARLIER_ATTEMPTS_SHIFT
+
+
+# Sending again is right after a failure, wrong while an earlier attempt has arrived or may yet.
+TOLD_IN_ANY_ATTEMPT = _in_any_attempt(TOLD_MASK)
+TAKEN_IN_ANY_ATTEMPT = _in_any_attempt(TAKEN_MASK)
+FAILED_IN_ANY_ATTEMPT = _in_any_attempt(_FAILED)
 
 
 def next_attempt(evidence: int) -> int:
@@ -145,7 +155,7 @@ def from_evidence(evidence: int) -> Shown | None:
         return Shown.DISPLAYED
     if told & _DELIVERED:
         return Shown.DELIVERED
-    if current & (_REFUSED | bit(Fact.UNDELIVERED)):
+    if current & _FAILED:
         return Shown.FAILED
     if current & TAKEN_MASK:
         return Shown.ACCEPTED

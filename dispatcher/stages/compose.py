@@ -7,9 +7,10 @@ import structlog
 
 from channels.model import ChannelKind
 from dispatcher.context import Context
-from dispatcher.db import Connection
+from dispatcher.db import Connection, one_row
 from dispatcher.jobs import Event, publish
 from dispatcher.rules.policy import Severity
+from dispatcher.rules.problem import RefusedError
 from templates.facts import Facts, Internal, changed
 from templates.lint import Finding, lint
 from templates.render import Kind, Occasion, Rendering, TemplateError, compose
@@ -18,11 +19,12 @@ from templates.slots import new_tag_prefix, slots_to_json
 PUBLISHES = ("update.composed",)
 log = structlog.get_logger(__name__)
 
-CLAIM_SQL = """
+READ_SQL = """
 select u.*, i.subject_title, i.external_id, i.started_at, i.resolved_at
 from incident_update u join incident i on i.id = u.incident_id
-where u.id = $1 and u.state = 'accepted' for update of u, i
+where u.id = $1 and u.state = 'accepted'
 """
+CLAIM_SQL = READ_SQL + " for update of u, i"
 PREVIOUS_SQL = """
 select facts from incident_update
 where incident_id = $1 and seq < $2 and state not in ('draft', 'cancelled') order by seq desc limit 1
@@ -58,6 +60,17 @@ async def run(ctx: Context, update_id: int) -> None:
         await conn.execute(TITLE_SQL, update["incident_id"], facts.title)
         await conn.execute(COMPOSED_SQL, update_id, "composed", "")
         await publish(conn, [Event("update.composed", update_id, priority=10 - update["severity"])])
+
+
+async def refuse_unwordable(conn: Connection, ctx: Context, update_id: int) -> None:
+    """Say at the door what would fail here: RefusedError when no words can be made for an update."""
+    update = await one_row(conn, READ_SQL, update_id)
+    try:
+        _, findings = await render(conn, ctx, update, Facts.model_validate(update["facts"]))
+    except TemplateError as error:
+        raise RefusedError(422, "cannot-be-worded", str(error)) from error
+    if errors := [f"{item.rule}: {item.detail}" for item in findings if item.level == "error"]:
+        raise RefusedError(422, "cannot-be-worded", "; ".join(errors))
 
 
 async def render(

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from dispatcher import pipeline
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.failpoints import reach
-from dispatcher.stages.accept import AcceptedUpdate, UpdateIn, accept, release_draft
+from dispatcher.stages.accept import AcceptedUpdate, UpdateIn
 from dispatcher.web import idempotency
 from dispatcher.web.answers import Reply
 from dispatcher.web.audit import note
@@ -47,7 +48,7 @@ class _Acceptance:
         before = await idempotency.begin(conn, self.attempt, now=now)
         if before is not None:
             return before, True
-        accepted = await accept(conn, self.ctx, self.body, actor=self.actor, now=now)
+        accepted = await pipeline.take_in(conn, self.ctx, self.body, actor=self.actor, now=now)
         view = accepted_view(self.ctx, accepted)
         answer = Answered(202, view.links.location, view.model_dump(mode="json"))
         await idempotency.finish(conn, self.attempt, answer, now=now)
@@ -70,7 +71,7 @@ async def release_update(call: Plain) -> Reply:
 
     async def work(conn: Connection) -> UpdateAccepted:
         now, actor = ctx.now(), call.actor
-        view = accepted_view(ctx, await release_draft(conn, ctx, update_id, now=now))
+        view = accepted_view(ctx, await pipeline.release_update(conn, ctx, update_id, now=now))
         await note(conn, at=now, actor=actor, action="update.release", thing=view.update_id)
         return view
 

@@ -40,11 +40,14 @@ class IncidentIn(_Strict):
 
 
 class AudienceIn(_Strict):
-    """Narrows who is told; empty lists mean no narrowing."""
+    """Narrows who is told; what is left out does not narrow.
 
-    segments: Annotated[list[Name], Field(max_length=50)] = []
-    account_ids: Annotated[list[Name], Field(max_length=10_000)] = []
-    regions: Annotated[list[Name], Field(max_length=100)] = []
+    An empty list is refused: a sender that computed "these accounts" and got none must not tell all.
+    """
+
+    segments: Annotated[list[Name], Field(min_length=1, max_length=50)] | None = None
+    account_ids: Annotated[list[Name], Field(min_length=1, max_length=10_000)] | None = None
+    regions: Annotated[list[Name], Field(min_length=1, max_length=100)] | None = None
     exclude: Annotated[list[Name], Field(max_length=10_000)] = []
 
 

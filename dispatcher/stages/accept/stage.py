@@ -229,16 +229,16 @@ async def _audience(
             "unknown_segment",
             f"No segment {name!r}; known: {', '.join(known)}",
         )
-        for place, name in enumerate(given.segments)
+        for place, name in enumerate(given.segments or [])
         if name not in known
     ]
     if problems:
         raise RefusedError(422, "invalid-request", "The request cannot be accepted", problems)
     return {
-        "segments": given.segments,
-        "regions": given.regions,
+        "segments": given.segments or [],
+        "regions": given.regions or [],
         "account_ids": await _numbers(
-            conn, ACCOUNTS_SQL, given.account_ids, "/audience/account_ids", "account"
+            conn, ACCOUNTS_SQL, given.account_ids or [], "/audience/account_ids", "account"
         ),
         "exclude": await _numbers(
             conn, ACCOUNTS_SQL, given.exclude, "/audience/exclude", "account"
