@@ -17,13 +17,14 @@ PAGE_POLICY: Final = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 SCRIPT_POLICY: Final = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _TYPES: Final = {
     "pages.css": "text/css",
     "demo.js": "text/javascript",
     "banner.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
 }
 _STATIC: Final = files("dispatcher.web") / "static"
 _pages: Final = Environment(
