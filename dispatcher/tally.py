@@ -1,4 +1,9 @@
-"""Counters on slices: `n_by_status` moves in the transaction that moves the rows, so no row is hot."""
+"""Counters on slices: `n_by_status` moves in the transaction that moves the rows, so no row is hot.
+
+What is shown of a delivery depends on its slice too. So whoever moves either holds the lock of the slice
+first and reads its deliveries after that: or a receipt that comes while a slice turns ambiguous would
+be counted under two states.
+"""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -1,15 +1,14 @@
 """Sweep: publish again whatever is unfinished and has no live job. With it, the queue may lose everything."""
 
-from collections import Counter
-
 import structlog
 
 from dispatcher import tally
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.jobs import Event, publish
-from dispatcher.rules.states import STATUS_COUNT, DeliveryState, SliceState, shown
+from dispatcher.rules.states import STATUS_COUNT, SliceState
 from dispatcher.stages.control import withdraw
+from dispatcher.stages.send.turn import planned, turned
 
 log = structlog.get_logger(__name__)
 
@@ -29,12 +28,6 @@ from (select id from slice where state = {SliceState.IN_FLIGHT:d} and lease_unti
       order by id limit 200 for update skip locked) l
 where s.id = l.id
 returning s.id, s.update_id, s.channel, s.purpose, s.endpoint_ids
-"""
-LEFT_SQL = f"""
-select attempt, evidence, count(*) as n from delivery
-where update_id = $1 and channel = $2 and purpose = $3 and endpoint_id = any($4::bigint[])
-  and slice_id = $5 and state = {DeliveryState.PLANNED:d}
-group by 1, 2
 """
 CANCELLED_SQL = f"""
 select distinct s.dispatch_id from slice s join dispatch d on d.id = s.dispatch_id
@@ -80,17 +73,9 @@ async def _due(conn: Connection, ctx: Context) -> list[Event]:
 async def _lose(conn: Connection, ctx: Context) -> int:
     """Slices whose worker stopped renewing its lease: nobody knows what left, so they are ambiguous."""
     lost = await conn.fetch(LOST_SQL, ctx.now())
-    moves: dict[int, Counter[int]] = {}
-    for row in lost:
-        change = moves[row["id"]] = Counter()
-        where = (row["update_id"], row["channel"], row["purpose"], row["endpoint_ids"], row["id"])
-        for group in await conn.fetch(LEFT_SQL, *where):
-            attempt, evidence = group["attempt"], group["evidence"]
-            change[shown(DeliveryState.PLANNED, SliceState.IN_FLIGHT, attempt, evidence)] -= group[
-                "n"
-            ]
-            change[shown(DeliveryState.PLANNED, SliceState.AMBIGUOUS, attempt, evidence)] += group[
-                "n"
-            ]
+    moves = {
+        row["id"]: turned(await planned(conn, row), SliceState.IN_FLIGHT, SliceState.AMBIGUOUS)
+        for row in lost
+    }
     await tally.add(conn, moves, STATUS_COUNT)
     return len(lost)

@@ -47,6 +47,12 @@ update receipt_batch set tries = tries + 1 where id in (
     select id from receipt_batch where tries < $2 order by id limit $1 for update skip locked)
 """
 DAYS_SQL = "select ensure_receipt_partition(d) from unnest($1::date[]) as t(d)"
+# See `tally`: slices first, then their deliveries.
+LOCK_SLICES_SQL = """
+select id from slice where id = any(array(
+    select slice_id from delivery where update_id = $1 and channel = $2 and endpoint_id = any($3::bigint[])))
+order by id for update
+"""
 # Keys are looked up with `= any` on each key column: on a fresh partition a join on unnest would be
 # planned as a scan of the whole update.
 MERGE_SQL = f"""
@@ -205,6 +211,7 @@ async def _apply(
         _, _, endpoint, purpose, attempt = row["key"]
         masks[(endpoint, purpose, attempt)] |= bit(fact_from_code(row["fact"]))
     keys = [list(column) for column in zip(*masks, strict=True)]
+    await _hold_slices(conn, update, channel, keys[0])
     merged = await conn.fetch(MERGE_SQL, update, channel, *keys, list(masks.values()), ctx.now())
     await _count(conn, merged)
     told = [(item["incident_id"], item["endpoint_id"]) for item in merged if item["taken"]]
@@ -213,6 +220,18 @@ async def _apply(
         await conn.execute(REACHED_SQL, list(incidents), list(endpoints), channel, update)
     await _archive(conn, update, channel, rows, [item["endpoint_id"] for item in merged])
     await _consequences(conn, ctx, update, channel, rows)
+
+
+async def _hold_slices(
+    conn: Connection, update: int, channel: int, endpoints: Sequence[int]
+) -> None:
+    """Lock the slices these deliveries are in; while we waited some may have moved to another."""
+    held: set[int] = set()
+    while True:
+        rows = await conn.fetch(LOCK_SLICES_SQL, update, channel, endpoints)
+        if held.issuperset(now := {row["id"] for row in rows}):
+            return
+        held |= now
 
 
 async def _count(conn: Connection, merged: Sequence[asyncpg.Record]) -> None:

@@ -24,9 +24,11 @@ from dispatcher.rules.states import (
     shown,
 )
 from dispatcher.stages.send.claim import Claim
+from dispatcher.stages.send.turn import planned, turned
 
+# Locked, so that nobody can judge the slice between this look and our writing.
 OWN_SQL = f"""
-select 1 from slice where id = $1 and epoch = $2 and state = {SliceState.IN_FLIGHT:d}
+select 1 from slice where id = $1 and epoch = $2 and state = {SliceState.IN_FLIGHT:d} for update
 """
 SETTLE_SQL = f"""
 with o as materialized (
@@ -102,12 +104,6 @@ update slice set state = $3::smallint, ended_at = case when $3::smallint = 4 the
        ambiguous_at = case when $3::smallint = 3 then $4::timestamptz end,
        provider_ref = coalesce(nullif($5, ''), provider_ref), detail = $6
 where id = $1 and epoch = $2 and state = 2 returning id
-"""
-LEFT_SQL = f"""
-select attempt, evidence, count(*) as n from delivery
-where update_id = $1 and channel = $2 and purpose = $3 and endpoint_id = any($4::bigint[])
-  and slice_id = $5 and state = {DeliveryState.PLANNED:d}
-group by 1, 2
 """
 LATE_SQL = "insert into receipt_batch (provider, received_at, receipts) values ($1, $2, $3)"
 
@@ -257,12 +253,14 @@ async def _record_deferred(
             PAUSE_SENDER_SQL, row["sender_id"], again, answer.reason.name.lower(), now
         )
     if again >= row["expires_at"]:
+        # A first attempt that may have left leaves the second one's end open too.
+        doubt = row["maybe_duplicate"]
         await settle(
             conn,
             row,
             endpoints,
-            state=DeliveryState.EXPIRED,
-            reason=Decision.TIME_TO_LIVE,
+            state=DeliveryState.UNCONFIRMED if doubt else DeliveryState.EXPIRED,
+            reason=Decision.NO_PROOF if doubt else Decision.TIME_TO_LIVE,
             evidence=0,
             now=now,
         )
@@ -324,18 +322,14 @@ async def finish(
 ) -> None:
     """End the slice: done, or ambiguous where the answer for some of it is missing."""
     row = held.slice
-    left = await conn.fetch(LEFT_SQL, *_where(row, row["endpoint_ids"]), held.id)
+    left = await planned(conn, row)
     state = SliceState.AMBIGUOUS if left else SliceState.DONE
     if (
         await conn.fetchval(FINISH_SQL, held.id, held.epoch, state, now, reference, detail[:200])
         is None
     ):
         return
-    moves: Counter[int] = Counter()
-    for group in left:
-        attempt, evidence = group["attempt"], group["evidence"]
-        moves[shown(DeliveryState.PLANNED, SliceState.IN_FLIGHT, attempt, evidence)] -= group["n"]
-        moves[shown(DeliveryState.PLANNED, state, attempt, evidence)] += group["n"]
+    moves = turned(left, SliceState.IN_FLIGHT, state)
     await tally.add(conn, {held.id: moves}, STATUS_COUNT)
 
 
