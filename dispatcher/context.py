@@ -14,9 +14,20 @@ from dispatcher.rules.policy import Policy
 from segments.rules import Rules
 
 
+@dataclass(slots=True)
+class Lease:
+    """Our hold on a slice in flight, `until` a moment of `Clock.monotonic`: not after it may we send.
+
+    It ends here before it ends in the database, so a process that was stopped knows it lost the slice.
+    """
+
+    epoch: int
+    until: float
+
+
 @dataclass(slots=True, kw_only=True)
 class Context:
-    """`dsn` serves connections outside the pool; `leases` holds what is in flight, with its epochs."""
+    """`dsn` serves connections outside the pool; `leases` holds what is in flight."""
 
     settings: Settings
     dsn: str = field(repr=False)
@@ -27,7 +38,7 @@ class Context:
     policy: Policy
     segment_rules: Rules
     channels: Mapping[ChannelKind, Channel]
-    leases: dict[int, int] = field(default_factory=dict)
+    leases: dict[int, Lease] = field(default_factory=dict)
 
     def now(self) -> datetime:
         """Business time: what SQL sees as `$now`."""

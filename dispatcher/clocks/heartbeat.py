@@ -10,6 +10,7 @@ RENEW_SQL = """
 update slice s set lease_until = clock_timestamp() + make_interval(secs => $3)
 from unnest($1::bigint[], $2::int[]) as t(id, epoch)
 where s.id = t.id and s.id = any($1::bigint[]) and s.epoch = t.epoch and s.state = 2
+returning s.id
 """
 SEEN_SQL = """
 insert into worker (id, host, pid, started_at, seen_at)
@@ -22,11 +23,12 @@ GONE_SQL = "delete from worker where id = $1"
 async def beat(ctx: Context, worker: uuid.UUID) -> None:
     """Renew the leases of this process's slices in flight and its own row."""
     leases = dict(ctx.leases)
+    asked, span = ctx.clock.monotonic(), ctx.settings.worker.lease_s
     async with ctx.pool.acquire() as conn:
         if leases:
-            await conn.execute(
-                RENEW_SQL, list(leases), list(leases.values()), ctx.settings.worker.lease_s
-            )
+            epochs = [lease.epoch for lease in leases.values()]
+            for row in await conn.fetch(RENEW_SQL, list(leases), epochs, span):
+                leases[row["id"]].until = asked + span
         await conn.execute(SEEN_SQL, worker, platform.node(), os.getpid())
 
 

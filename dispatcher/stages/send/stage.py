@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import asyncpg
 import structlog
@@ -14,10 +14,11 @@ from channels.model import (
     ChannelKind,
     Deferred,
     Message,
+    Reason,
     SendResult,
     Unclear,
 )
-from dispatcher.context import Context
+from dispatcher.context import Context, Lease
 from dispatcher.db import Connection, in_transaction
 from dispatcher.failpoints import reach
 from dispatcher.jobs import Event, publish
@@ -32,6 +33,7 @@ log = structlog.get_logger(__name__)
 RECORD_EVERY_S = 0.1
 # Results of calls already made are kept this long while the database is away.
 KEEP_RESULTS_S = 60.0
+LEASE_OVER = Deferred(Reason.NOT_TRIED, "the lease had run out", timedelta(0))
 
 
 async def run(ctx: Context, slice_id: int) -> None:
@@ -50,6 +52,7 @@ async def run(ctx: Context, slice_id: int) -> None:
     async with ctx.pool.acquire() as conn:
         parcel = await build(conn, ctx, held.slice)
     await _wait_until(ctx, held.slice["start_at"])
+    begun = ctx.clock.monotonic()
     endpoints = await in_transaction(
         ctx.pool,
         lambda conn: commit_intent(conn, ctx, held, ended=parcel.ended),
@@ -57,11 +60,12 @@ async def run(ctx: Context, slice_id: int) -> None:
     )
     if endpoints is None:
         return
-    ctx.leases[held.id] = held.epoch
+    lease = Lease(held.epoch, begun + ctx.settings.worker.lease_s)
+    ctx.leases[held.id] = lease
     try:
         await reach("send.after_intent")
         going = [endpoint for endpoint in parcel.recipients if endpoint in endpoints]
-        sending = _Sending(ctx, held, channel, parcel)
+        sending = _Sending(ctx, held, lease, channel, parcel)
         await sending.send(going)
     finally:
         ctx.leases.pop(held.id, None)
@@ -78,6 +82,7 @@ class _Sending:
 
     ctx: Context
     held: Claim
+    lease: Lease
     channel: Channel
     parcel: Parcel
     reference: str = ""
@@ -97,14 +102,14 @@ class _Sending:
             message = batch_message(
                 self.ctx, self.held.slice, self._request, self.parcel, endpoints
             )
-            answers = await _ask(self.channel, message)
+            answers = await self._ask(message)
             self.buffer += zip(endpoints, answers, strict=True)
         else:
-            await self._send_one_by_one(self.channel, endpoints)
+            await self._send_one_by_one(endpoints)
         await reach("send.before_record")
         await self._flush(last=True)
 
-    async def _send_one_by_one(self, channel: Channel, endpoints: Sequence[int]) -> None:
+    async def _send_one_by_one(self, endpoints: Sequence[int]) -> None:
         done = asyncio.Event()
         flusher = asyncio.create_task(self._flush_until(done))
         try:
@@ -116,18 +121,25 @@ class _Sending:
                     if self.stopped is not None:
                         self.buffer.append((endpoint, self.stopped))
                         continue
-                    group.create_task(self._send_one(channel, endpoint))
+                    group.create_task(self._send_one(endpoint))
         finally:
             done.set()
             await flusher
 
-    async def _send_one(self, channel: Channel, endpoint: int) -> None:
+    async def _send_one(self, endpoint: int) -> None:
         message = single_message(self.ctx, self.held.slice, self._request, self.parcel, endpoint)
-        (answer,) = await _ask(channel, message)
+        (answer,) = await self._ask(message)
         await reach("send.after_one")
         if isinstance(answer, Deferred) and answer.sender_wide:
             self.stopped = answer
         self.buffer.append((endpoint, answer))
+
+    async def _ask(self, message: Message) -> Sequence[SendResult]:
+        """Send, if the slice is still ours; who slept past the lease must not repeat another's work."""
+        if self.ctx.clock.monotonic() >= self.lease.until:
+            log.warning("lease_over_before_sending", request=message.request_id)
+            return [LEASE_OVER] * len(message.recipients)
+        return await _ask(self.channel, message)
 
     async def _flush_until(self, done: asyncio.Event) -> None:
         while not done.is_set():
@@ -174,6 +186,18 @@ async def _ask(channel: Channel, message: Message) -> Sequence[SendResult]:
     return answers
 
 
+# Gone, restarting, full, or in conflict with others for longer than a transaction tries again.
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+)
+
+
 async def _patiently(work: Callable[[], Awaitable[None]], ctx: Context) -> None:
     """Repeat `work` while the database is away; after a minute the lease ends and reconcile judges."""
     deadline = ctx.clock.monotonic() + KEEP_RESULTS_S
@@ -181,12 +205,7 @@ async def _patiently(work: Callable[[], Awaitable[None]], ctx: Context) -> None:
     while True:
         try:
             await work()
-        except (
-            OSError,
-            asyncpg.PostgresConnectionError,
-            asyncpg.InterfaceError,
-            TimeoutError,
-        ):
+        except _AWAY:
             if ctx.clock.monotonic() > deadline:
                 log.exception("results_lost")
                 raise
