@@ -15,6 +15,7 @@ from dispatcher.rules.policy import RETRY_LANE, Severity
 from dispatcher.rules.reasons import Decision
 from dispatcher.rules.states import TAKEN_MASK, DeliveryState, SliceState, bit
 from dispatcher.stages.send.record import mark_reached, move, settle
+from dispatcher.stages.track import MAX_TRIES
 from templates.slots import Filler, Person, fill, slots_from_json
 
 log = structlog.get_logger(__name__)
@@ -54,6 +55,8 @@ left join reached q on q.incident_id = s.incident_id and q.endpoint_id = d.endpo
 where d.update_id = $1 and d.channel = $2 and d.purpose = $3 and d.endpoint_id = any($4::bigint[])
   and a.value is not null
 """
+# Proof may lie unread, most of all after a time without workers.
+UNREAD_SQL = "select exists (select from receipt_batch where received_at <= $1 and tries < $2)"
 CLOSE_SQL = f"update slice set state = {SliceState.DONE:d}, ended_at = $2 where id = $1"
 
 
@@ -159,8 +162,8 @@ async def _conclude(
         if isinstance(answer, Rejected):
             await _settle(conn, ctx, row, [endpoint], DeliveryState.REJECTED, answer.reason)
     still = [item["endpoint_id"] for item in await _open(conn, row)]
-    waited = ctx.now() - row["ambiguous_at"]
-    if still and waited < timedelta(seconds=ctx.settings.worker.reconcile_window_s):
+    until = row["ambiguous_at"] + timedelta(seconds=ctx.settings.worker.reconcile_window_s)
+    if still and (ctx.now() < until or await conn.fetchval(UNREAD_SQL, until, MAX_TRIES)):
         return
     if still:
         await _by_policy(conn, ctx, row, still)

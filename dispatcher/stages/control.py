@@ -21,25 +21,29 @@ select id, state from slice where dispatch_id = $1
 """
 WITHDRAW_SQL = f"""
 with s as materialized (
-    select id, update_id, channel, purpose, endpoint_ids from slice where id = any($1::bigint[])
+    select id, update_id, channel, purpose, endpoint_ids, maybe_duplicate
+    from slice where id = any($1::bigint[])
 ), k as materialized (
-    select s.id, s.update_id, s.channel, s.purpose, e.endpoint_id
+    select s.id, s.update_id, s.channel, s.purpose, s.maybe_duplicate, e.endpoint_id
     from s, unnest(s.endpoint_ids) as e(endpoint_id)
 ), o as materialized (
-    select d.endpoint_id, d.channel, d.purpose, d.slice_id, d.attempt, d.evidence
+    select d.endpoint_id, d.channel, d.purpose, d.slice_id, d.attempt, d.evidence, k.maybe_duplicate
     from k join delivery d on d.update_id = (select update_id from dispatch where id = $2)
                           and d.update_id = k.update_id and d.channel = k.channel
                           and d.endpoint_id = k.endpoint_id and d.purpose = k.purpose
     where d.slice_id = k.id and d.state = {DeliveryState.PLANNED:d}
     order by d.channel, d.endpoint_id for update of d
 ), u as (
-    update delivery d set state = {DeliveryState.CANCELLED:d}, reason = {Decision.CANCELLED_BY_PERSON:d},
-           done_at = $3
+    update delivery d set done_at = $3,
+           state = case when o.maybe_duplicate then {DeliveryState.UNCONFIRMED:d}
+                        else {DeliveryState.CANCELLED:d} end,
+           reason = case when o.maybe_duplicate then {Decision.NO_PROOF:d}
+                         else {Decision.CANCELLED_BY_PERSON:d} end
     from o where d.update_id = (select update_id from dispatch where id = $2)
              and d.channel = o.channel and d.endpoint_id = o.endpoint_id
              and d.purpose = o.purpose
 )
-select slice_id, attempt, evidence, count(*) as n from o group by 1, 2, 3
+select slice_id, maybe_duplicate, attempt, evidence, count(*) as n from o group by 1, 2, 3, 4
 """
 END_SLICES_SQL = f"""
 update slice set state = {SliceState.DONE:d}, ended_at = $2, epoch = epoch + 1, detail = 'cancelled'
@@ -79,7 +83,10 @@ async def cancel(conn: Connection, dispatch_id: int, *, now: datetime) -> Counts
 
 
 async def withdraw(conn: Connection, dispatch_id: int, *, now: datetime) -> int:
-    """Cancel every delivery of a dispatch that waits; also what came back from a flight since."""
+    """Cancel every delivery of a dispatch that waits; also what came back from a flight since.
+
+    What waits to be resent may have left the first time: that stays unconfirmed.
+    """
     waiting = await conn.fetch(WAITING_SQL, dispatch_id)
     states = {row["id"]: SliceState(row["state"]) for row in waiting}
     moves: dict[int, Counter[int]] = {}
@@ -87,8 +94,9 @@ async def withdraw(conn: Connection, dispatch_id: int, *, now: datetime) -> int:
     for group in await conn.fetch(WITHDRAW_SQL, list(states), dispatch_id, now):
         slice_id, attempt, evidence = group["slice_id"], group["attempt"], group["evidence"]
         change = moves.setdefault(slice_id, Counter())
+        ended = DeliveryState.UNCONFIRMED if group["maybe_duplicate"] else DeliveryState.CANCELLED
         change[shown(DeliveryState.PLANNED, states[slice_id], attempt, evidence)] -= group["n"]
-        change[shown(DeliveryState.CANCELLED, SliceState.DONE, attempt, evidence)] += group["n"]
+        change[shown(ended, SliceState.DONE, attempt, evidence)] += group["n"]
         changed += group["n"]
     await conn.execute(END_SLICES_SQL, list(states), now)
     await tally.add(conn, moves, STATUS_COUNT)

@@ -50,7 +50,8 @@ select count(*) from slice where state = {SliceState.RELEASED:d} and sender_id =
 BUCKETS_SQL = "select seconds, next_free, cells, cell_no from bucket where sender_id = $1"
 # A newer update's slice waits for older ones of its incident and channel that are on their way.
 CANDIDATES_SQL = f"""
-select s.id, s.lane, s.units, s.n, s.update_id, s.channel, s.purpose, s.expires_at, s.endpoint_ids
+select s.id, s.lane, s.units, s.n, s.update_id, s.channel, s.purpose, s.expires_at, s.endpoint_ids,
+       s.maybe_duplicate
 from slice s join dispatch d on d.id = s.dispatch_id
 where s.sender_id = $1 and s.state = {SliceState.WAITING:d} and s.lane between $2 and $3
   and s.not_before <= $4 and d.paused_at is null and d.state <> 'cancelled'
@@ -81,7 +82,7 @@ with o as materialized (
       and d.slice_id = $5 and d.state = {DeliveryState.PLANNED:d}
     order by d.endpoint_id for update
 ), u as (
-    update delivery d set state = {DeliveryState.EXPIRED:d}, reason = {Decision.TIME_TO_LIVE:d}, done_at = $6
+    update delivery d set state = $7::smallint, reason = $8::smallint, done_at = $6
     from o where d.update_id = $1 and d.channel = $2 and d.purpose = $3
       and d.endpoint_id = any($4::bigint[]) and d.endpoint_id = o.endpoint_id
 )
@@ -196,10 +197,18 @@ def _cost(row: asyncpg.Record | None) -> int | None:
     return None if row is None else max(1, row["n"] * row["units"])
 
 
+def _ending(row: asyncpg.Record) -> tuple[DeliveryState, Decision]:
+    """What waits to be resent may have left the first time, so it is not known to have expired."""
+    if row["maybe_duplicate"]:
+        return DeliveryState.UNCONFIRMED, Decision.NO_PROOF
+    return DeliveryState.EXPIRED, Decision.TIME_TO_LIVE
+
+
 async def _expire(conn: Connection, stale: list[asyncpg.Record], now: datetime) -> None:
     moves: dict[int, Counter[int]] = {}
     for row in stale:
         change = moves.setdefault(row["id"], Counter())
+        ended, reason = _ending(row)
         for group in await conn.fetch(
             EXPIRE_SQL,
             row["update_id"],
@@ -208,12 +217,14 @@ async def _expire(conn: Connection, stale: list[asyncpg.Record], now: datetime) 
             row["endpoint_ids"],
             row["id"],
             now,
+            ended,
+            reason,
         ):
             attempt, evidence = group["attempt"], group["evidence"]
             change[shown(DeliveryState.PLANNED, SliceState.WAITING, attempt, evidence)] -= group[
                 "n"
             ]
-            change[shown(DeliveryState.EXPIRED, SliceState.DONE, attempt, evidence)] += group["n"]
+            change[shown(ended, SliceState.DONE, attempt, evidence)] += group["n"]
     if stale:
         await conn.execute(CLOSE_SQL, list(moves), now)
         await tally.add(conn, moves, STATUS_COUNT)
