@@ -15,8 +15,10 @@ from channels.settings import SendGridSettings, TwilioSettings, XSettings
 from dispatcher.config import Settings, WorkerSettings
 from dispatcher.context import Context
 from dispatcher.ids import DeliveryKey
+from dispatcher.rules.states import Shown
 from dispatcher.sandbox import SandboxSettings
 from dispatcher.stages.report import Differences, verify_ledger
+from tests.faults.people import body
 from tests.faults.processes import Process, Processes, until
 
 QUIET_LUCK = SandboxSettings(
@@ -25,6 +27,10 @@ QUIET_LUCK = SandboxSettings(
 BRISK = WorkerSettings(
     heartbeat_s=1, lease_s=3, dequeue_timeout_s=0.2, sweep_every_s=0.3, reconcile_window_s=1.5
 )
+STATUSES_SQL = """
+select t.i - 1 as status, sum(t.n)::int as n from slice s, unnest(s.n_by_status) with ordinality as t(n, i)
+group by 1 having sum(t.n) <> 0
+"""
 UNSETTLED_SQL = """
 select (select count(*) from dispatch where state not in ('completed', 'cancelled'))
      + (select count(*) from slice where state in (0, 1, 2, 3))
@@ -168,6 +174,24 @@ class Product:
             return not await self.providers.pending_receipts()
 
         await until(over, within=within, what="the dispatch should be over")
+
+    async def announce(self, **more: Any) -> str:
+        """Post one update; the path of its dispatch."""
+        answer = await self.post("/v1/updates", body(self.ctx, **more), key="alert-1")
+        assert answer.status == HTTPStatus.ACCEPTED, answer
+        path: str = answer.body["links"]["dispatch"]
+        return path
+
+    async def statuses(self) -> dict[str, int]:
+        """Deliveries by status word, as the counters of the slices say; those without an address aside."""
+        rows = await self.ctx.pool.fetch(STATUSES_SQL)
+        found = {Shown(row["status"]): row["n"] for row in rows}
+        return {status.word: n for status, n in found.items() if status is not Shown.UNREACHABLE}
+
+    async def count(self, where: str) -> int:
+        """How many rows, e.g. `slice where maybe_duplicate`."""
+        found: int = await self.ctx.pool.fetchval(f"select count(*) from {where}")
+        return found
 
     async def differences(self) -> Differences:
         """The verdict of `tidings verify --ledger`."""

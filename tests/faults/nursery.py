@@ -48,14 +48,9 @@ def serve() -> None:
     try:
         for line in sys.stdin:
             request = json.loads(line)
-            if "program" in request:
-                pid = os.fork()
-                if pid == 0:
-                    _become(request)
-                codes[pid] = None
-                answer = pid
-            else:
-                answer = _code(codes, request["pid"])
+            answer = (
+                _begin(codes, request) if "program" in request else _code(codes, request["pid"])
+            )
             sys.stdout.write(json.dumps(answer) + "\n")
             sys.stdout.flush()
     finally:
@@ -63,6 +58,14 @@ def serve() -> None:
             if _code(codes, pid) is None:
                 with suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)
+
+
+def _begin(codes: dict[int, int | None], request: dict[str, Any]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        _become(request)
+    codes[pid] = None
+    return pid
 
 
 def _code(codes: dict[int, int | None], pid: int) -> int | None:

@@ -1,6 +1,5 @@
 """Who is told in these stories, and what: people with one channel each, so that counts are plain."""
 
-from datetime import timedelta
 from typing import Any
 
 from dispatcher.context import Context
@@ -36,8 +35,3 @@ def body(ctx: Context, **more: Any) -> dict[str, Any]:
     """A P1 acknowledgement as an upstream would post it."""
     made: dict[str, Any] = update(ctx, **more).model_dump(mode="json", exclude_unset=True)
     return made
-
-
-def in_an_hour(ctx: Context) -> str:
-    """A promise of the next update that is not stale yet."""
-    return (ctx.now() + timedelta(hours=1)).isoformat()

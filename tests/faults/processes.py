@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[2]
 TAIL = 4_000
 
@@ -86,12 +88,7 @@ class Process:
 
     async def wait_until_stopped(self, *, within: float = 20.0) -> None:
         """Until a failpoint has stopped it: it is there, and does nothing."""
-        status = Path(f"/proc/{self.pid}/stat")
-
-        async def is_stopped() -> bool:
-            return status.read_text("ascii").rpartition(")")[2].split()[0] == "T"
-
-        await until(is_stopped, within=within, what=f"{self.name} should have been stopped")
+        await until(self._is_stopped, within=within, what=f"{self.name} should have been stopped")
 
     def kill(self) -> None:
         """End it at once, with all its children; SIGKILL also ends what is stopped."""
@@ -106,6 +103,10 @@ class Process:
 
     async def _is_over(self) -> bool:
         return self.ended is not None
+
+    async def _is_stopped(self) -> bool:
+        stopped: bool = psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+        return stopped
 
 
 @dataclass(slots=True)

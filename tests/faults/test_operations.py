@@ -1,0 +1,100 @@
+"""Fault 5 and what operators and machines do: queue emptied, SIGSTOP, SIGTERM, cancel."""
+
+import asyncio
+import signal
+
+import pytest
+
+from tests.faults.harness import Product
+from tests.faults.people import crowd
+from tests.faults.processes import until
+
+pytestmark = pytest.mark.timeout(120)
+
+
+async def test_emptying_the_queue_again_and_again_loses_and_doubles_nothing(
+    product: Product,
+) -> None:
+    await crowd(product.ctx, mails=20, texts=250)
+    await product.start_web()
+    await product.start_workers(2)
+    await product.announce()
+    for _ in range(60):
+        await product.ctx.pool.execute("delete from pgqueuer")
+        await asyncio.sleep(0.05)
+    await product.settle()
+    told = await product.acceptances()
+    assert (len(told), set(told.values())) == (270, {1})
+    assert (await product.differences()).total == 0
+    assert await product.statuses() == {"delivered": 270}
+
+
+async def test_a_worker_that_slept_past_its_lease_sends_nothing_when_it_wakes(
+    product: Product,
+) -> None:
+    await crowd(product.ctx, mails=4)
+    await product.start_web()
+    sleeper = product.worker({"send.after_intent": "stop"})
+    await product.announce()
+    await sleeper.wait_until_stopped(within=60)
+    await product.start_workers(2)
+    await product.settle()
+    assert await product.count("slice where maybe_duplicate and n = 4") == 1
+    sleeper.send(signal.SIGCONT)
+    # It is awake and done with what it held when it can end in peace.
+    sleeper.send(signal.SIGTERM)
+    assert await sleeper.wait() == 0
+    told = await product.acceptances()
+    assert (len(told), set(told.values())) == (4, {1})
+    assert (await product.differences()).total == 0
+
+
+async def test_a_worker_told_to_stop_ends_what_it_has_begun_and_begins_nothing(
+    product: Product,
+) -> None:
+    await crowd(product.ctx, texts=250)
+    await product.start_web()
+    (worker,) = await product.start_workers(1)
+    await product.announce()
+
+    async def has_begun() -> bool:
+        return await product.count("slice where state = 2") > 0
+
+    await until(has_begun, within=20, what="sending should have begun", watched=[worker])
+    worker.send(signal.SIGTERM)
+    assert await worker.wait() == 0
+    assert await product.count("slice where state = 2") == 0
+    assert await product.count("worker") == 0
+    told = await product.acceptances()
+    assert 0 < len(told) < 250
+    await product.start_workers(2)
+    await product.settle()
+    assert await product.count("slice where ambiguous_at is not null") == 0
+    told = await product.acceptances()
+    assert (len(told), set(told.values())) == (250, {1})
+    assert (await product.differences()).total == 0
+
+
+async def test_a_dispatch_cancelled_in_mid_flight_says_exactly_how_many_were_spared(
+    product: Product,
+) -> None:
+    await crowd(product.ctx, mails=20, texts=350)
+    await product.start_web()
+    await product.start_workers(2)
+    dispatch = await product.announce()
+
+    async def texts_are_leaving() -> bool:
+        return any(row.provider == "twilio" for row in await product.providers.ledger())
+
+    await until(texts_are_leaving, within=20, what="texts should leave")
+    answer = await product.post(f"{dispatch}/cancel")
+    assert answer.status == 200
+    spared = answer.body["changed"]
+    at_once = answer.body["deliveries"]
+    assert at_once["cancelled"] == spared
+    assert sum(at_once.values()) - at_once["unreachable"] == 370
+    await product.settle()
+    told = await product.acceptances()
+    assert (len(told), set(told.values())) == (370 - spared, {1})
+    assert await product.statuses() == {"delivered": 370 - spared, "cancelled": spared}
+    assert (await product.differences()).total == 0

@@ -1,0 +1,213 @@
+"""Two transactions at the same slice at the same time: nothing doubled, nothing counted twice."""
+
+import asyncio
+from datetime import timedelta
+
+from channels.model import Accepted, Fact
+from dispatcher.clocks import sweep
+from dispatcher.clocks.reconcile import reconcile
+from dispatcher.context import Context
+from dispatcher.db import in_transaction
+from dispatcher.failpoints import arm
+from dispatcher.rules.states import SliceState
+from dispatcher.sandbox import RunningSandbox
+from dispatcher.stages import approve, compose, control, plan, release, send
+from dispatcher.stages.send.claim import claim, commit_intent
+from dispatcher.stages.send.record import Answers, finish, record
+from tests.faults.moments import (
+    Flight,
+    assert_counted,
+    end_lease,
+    in_flight,
+    lose,
+    open_transaction,
+    released,
+    slice_state,
+    told_of,
+    until_blocked,
+)
+from tests.faults.people import crowd
+from tests.flow.story import (
+    MovableClock,
+    apply_receipts,
+    eventually,
+    post,
+    release_all,
+    update,
+)
+
+TERMINATE_BLOCKED_SQL = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where datname = current_database() and wait_event_type = 'Lock'
+"""
+
+
+async def write(ctx: Context, flight: Flight) -> None:
+    """Record that the provider took everybody."""
+    answers = Answers.sort((endpoint, Accepted("ref")) for endpoint in flight.endpoints)
+    await in_transaction(
+        ctx.pool, lambda conn: record(conn, ctx, flight.held, answers), rng=ctx.rng
+    )
+
+
+async def test_a_slice_that_three_jobs_want_at_once_is_sent_once(
+    ctx: Context, sandbox: RunningSandbox
+) -> None:
+    accepted, slice_id = await released(ctx, mails=3)
+    await asyncio.gather(*(send.run(ctx, slice_id) for _ in range(3)))
+    assert len(sandbox.ledger) == 3
+    assert await assert_counted(ctx, accepted) == {"accepted": 3}
+
+
+async def test_an_update_that_four_jobs_plan_at_once_is_planned_once(ctx: Context) -> None:
+    await crowd(ctx, mails=3)
+    accepted = await post(ctx, update(ctx))
+    await compose.run(ctx, accepted.update_id)
+    await approve.run(ctx, accepted.update_id)
+    await asyncio.gather(*(plan.run(ctx, accepted.update_id) for _ in range(4)))
+    assert await assert_counted(ctx, accepted) == {"queued": 3}
+
+
+async def test_receipts_that_come_while_the_sweep_gives_a_slice_up_are_counted_once(
+    ctx: Context,
+) -> None:
+    flight = await in_flight(ctx, mails=3)
+    await told_of(ctx, flight, Fact.DELIVERED, flight.endpoints[:2])
+    await end_lease(ctx, flight.held)
+    async with open_transaction(ctx) as conn:
+        assert await sweep._lose(conn, ctx) == 1
+        tracking = asyncio.create_task(apply_receipts(ctx))
+        await until_blocked(ctx, tracking)
+    await tracking
+    assert await assert_counted(ctx, flight.accepted) == {"delivered": 2, "unconfirmed": 1}
+
+
+async def test_an_answer_that_comes_while_the_sweep_gives_a_slice_up_only_adds_facts(
+    ctx: Context,
+) -> None:
+    flight = await in_flight(ctx, mails=3)
+    await end_lease(ctx, flight.held)
+    async with open_transaction(ctx) as conn:
+        assert await sweep._lose(conn, ctx) == 1
+        recording = asyncio.create_task(write(ctx, flight))
+        await until_blocked(ctx, recording)
+    await recording
+    assert await assert_counted(ctx, flight.accepted) == {"unconfirmed": 3}
+    await apply_receipts(ctx)
+    await reconcile(ctx)
+    assert await slice_state(ctx, flight.held.id) is SliceState.DONE
+    assert await assert_counted(ctx, flight.accepted) == {"accepted": 3}
+
+
+async def test_receipts_that_come_while_a_slice_ends_in_doubt_are_counted_once(
+    ctx: Context,
+) -> None:
+    flight = await in_flight(ctx, mails=3)
+    await told_of(ctx, flight, Fact.DELIVERED, flight.endpoints)
+    async with open_transaction(ctx) as conn:
+        await record(conn, ctx, flight.held, Answers())
+        await finish(conn, flight.held, detail="reset", reference="", now=ctx.now())
+        tracking = asyncio.create_task(apply_receipts(ctx))
+        await until_blocked(ctx, tracking)
+    await tracking
+    assert await assert_counted(ctx, flight.accepted) == {"delivered": 3}
+
+
+async def test_receipts_of_the_first_attempt_that_come_at_the_intent_of_the_second_are_counted_once(
+    ctx: Context, clock: MovableClock
+) -> None:
+    flight = await in_flight(ctx, mails=3)
+    await lose(ctx, flight.held)
+    clock.move(timedelta(seconds=2))
+    await reconcile(ctx)
+    (again,) = await release_all(ctx)
+    held = await claim(ctx, again)
+    assert held is not None
+    await told_of(ctx, flight, Fact.DELIVERED, flight.endpoints)
+    async with open_transaction(ctx) as conn:
+        assert await commit_intent(conn, ctx, held, ended=False) == set(flight.endpoints)
+        tracking = asyncio.create_task(apply_receipts(ctx))
+        await until_blocked(ctx, tracking)
+    await tracking
+    assert await assert_counted(ctx, flight.accepted) == {"delivered": 3}
+
+
+async def test_a_cancel_that_waits_for_an_intent_counts_its_messages_as_leaving(
+    ctx: Context,
+) -> None:
+    accepted, slice_id = await released(ctx, mails=3)
+    held = await claim(ctx, slice_id)
+    assert held is not None
+    async with open_transaction(ctx) as conn:
+        assert await commit_intent(conn, ctx, held, ended=False)
+        cancelling = asyncio.create_task(cancel(ctx, accepted.dispatch_id))
+        await until_blocked(ctx, cancelling)
+    assert await cancelling == 0
+    assert await assert_counted(ctx, accepted) == {"sending": 3}
+
+
+async def test_an_intent_that_waits_for_a_cancel_sends_nothing(
+    ctx: Context, sandbox: RunningSandbox
+) -> None:
+    accepted, slice_id = await released(ctx, mails=3)
+    assert accepted.dispatch_id is not None
+    async with open_transaction(ctx) as conn:
+        await control.cancel(conn, accepted.dispatch_id, now=ctx.now())
+        sending = asyncio.create_task(send.run(ctx, slice_id))
+        await until_blocked(ctx, sending)
+    await sending
+    assert len(sandbox.ledger) == 0
+    assert await assert_counted(ctx, accepted) == {"cancelled": 3}
+
+
+async def cancel(ctx: Context, dispatch_id: int | None) -> int:
+    assert dispatch_id is not None
+    async with open_transaction(ctx) as conn:
+        return (await control.cancel(conn, dispatch_id, now=ctx.now())).changed
+
+
+async def test_a_release_that_waits_for_a_cancel_sends_nothing(
+    ctx: Context, sandbox: RunningSandbox
+) -> None:
+    await crowd(ctx, mails=3)
+    accepted = await post(ctx, update(ctx))
+    for stage in (compose.run, approve.run, plan.run):
+        await stage(ctx, accepted.update_id)
+    sender = await ctx.pool.fetchval("select sender_id from slice where state = 0")
+    assert accepted.dispatch_id is not None
+    async with open_transaction(ctx) as conn:
+        await control.cancel(conn, accepted.dispatch_id, now=ctx.now())
+        releasing = asyncio.create_task(release.run(ctx, sender))
+        await until_blocked(ctx, releasing)
+    await releasing
+    await send.run(
+        ctx, await ctx.pool.fetchval("select id from slice where sender_id = $1", sender)
+    )
+    assert len(sandbox.ledger) == 0
+    assert await assert_counted(ctx, accepted) == {"cancelled": 3}
+
+
+async def test_a_database_that_restarts_under_a_record_loses_no_answer(
+    ctx: Context, sandbox: RunningSandbox
+) -> None:
+    accepted, slice_id = await released(ctx, mails=3)
+    arm({"send.before_record": "delay:0.3"})
+    sending = asyncio.create_task(send.run(ctx, slice_id))
+    try:
+        await until_sent(sandbox, 3)
+        async with open_transaction(ctx) as conn:
+            await conn.execute("select from delivery for update")
+            await until_blocked(ctx, sending)
+            await conn.execute(TERMINATE_BLOCKED_SQL)
+        await sending
+    finally:
+        arm({})
+    assert await slice_state(ctx, slice_id) is SliceState.DONE
+    assert await assert_counted(ctx, accepted) == {"accepted": 3}
+
+
+async def until_sent(sandbox: RunningSandbox, count: int) -> None:
+    async def all_there() -> bool:
+        return len(sandbox.ledger) == count
+
+    await eventually(all_there, what="sending")
