@@ -30,7 +30,7 @@ _MASKS: Final = (
     (re.compile(r"\bSG\.[\w-]{8,}\.[\w-]{8,}"), "[secret]"),
     (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"), "[secret]"),
     (re.compile(r"(?i)\b(?:bearer|basic)\s+[\w.~+/=-]{8,}"), "[secret]"),
-    (re.compile(r"\btdg_[\w-]{8,}"), "[secret]"),
+    (re.compile(r"\btidings_live_\w{8,}"), "[secret]"),
     (re.compile(r"(?<=/u/)[\w.~-]{8,}"), "[secret]"),
     (re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+"), "[email]"),
     (re.compile(r"(?:\+|%2B)\d(?:[ ().-]{0,2}\d){6,14}"), "[phone]"),

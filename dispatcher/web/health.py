@@ -1,6 +1,5 @@
 """Is the process alive, and is it of use? For load balancers and people with curl."""
 
-from datetime import timedelta
 from typing import Final
 
 import asyncpg
@@ -12,10 +11,13 @@ from dispatcher.web.answers import Reply
 from dispatcher.web.boundary import is_database_trouble
 from dispatcher.web.routing import Plain
 
-WORKER_SILENCE: Final = timedelta(seconds=30)
+WORKER_SILENCE_S: Final = 30.0
 _WAIT_S: Final = 2.0
 
-WORKERS_SQL = "select count(*) from worker where seen_at > $1"
+# Heartbeats, like leases, are told by the database's clock.
+WORKERS_SQL = """
+select count(*) from worker where seen_at > clock_timestamp() - make_interval(secs => $1)
+"""
 
 
 class Health(BaseModel):
@@ -42,7 +44,7 @@ async def _checks(ctx: Context) -> dict[str, str]:
     try:
         async with ctx.pool.acquire(timeout=_WAIT_S) as conn:
             applied = len(await conn.fetch(APPLIED_SQL))
-            workers = await conn.fetchval(WORKERS_SQL, ctx.now() - WORKER_SILENCE)
+            workers = await conn.fetchval(WORKERS_SQL, WORKER_SILENCE_S)
     except asyncpg.UndefinedTableError:
         return {"database": "ok", "migrations": "none applied: run tidings migrate"}
     except Exception as error:
@@ -50,11 +52,12 @@ async def _checks(ctx: Context) -> dict[str, str]:
             raise
         return {"database": f"cannot be reached ({type(error).__name__})"}
     known = len(shipped_migrations())
-    seconds = int(WORKER_SILENCE.total_seconds())
     return {
         "database": "ok",
         "migrations": "ok"
         if applied == known
         else f"{applied} of {known} applied: run tidings migrate",
-        "workers": "ok" if workers else f"none seen for {seconds} s: run tidings worker",
+        "workers": "ok"
+        if workers
+        else f"none seen for {WORKER_SILENCE_S:.0f} s: run tidings worker",
     }

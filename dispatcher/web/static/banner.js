@@ -8,7 +8,7 @@
   const RETRY_LIMIT_MS = 60_000;
   const WORDS = {
     info: "Notice", minor: "Minor incident", major: "Major incident", critical: "Critical incident",
-    maintenance: "Maintenance", resolved: "Resolved",
+    maintenance: "Maintenance",
   };
   const STYLE = `
     :host { all: initial; display: block; position: sticky; top: 0; z-index: var(--tidings-z, 2147483000);
@@ -92,8 +92,9 @@
       Object.assign(box.dataset, { id: item.id, revision: item.revision, severity: item.severity });
       const text = document.createElement("p");
       const title = document.createElement("strong");
-      title.textContent = `${WORDS[item.severity] || WORDS.info}: ${item.title} `;
-      text.append(title, `${item.body} `);
+      // The title of what is resolved says so itself.
+      title.textContent = item.severity === "resolved" ? item.title : `${WORDS[item.severity]}: ${item.title}`;
+      text.append(title, ` ${item.body} `);
       if (/^https:\/\//.test(item.url) || item.url.startsWith(`${location.origin}/`)) text.append(this.link(item));
       box.append(text);
       if (item.dismissible) box.append(this.closer(item));
