@@ -3,13 +3,11 @@
 import gzip
 import json
 import zlib
-from typing import TypeVar
 from urllib.parse import urlencode
 
 import asyncpg
 import orjson
 import pytest
-from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from channels.model import ChannelKind
@@ -19,9 +17,9 @@ from dispatcher.rules.states import Purpose
 from tests.flow.story import apply_receipts, contact, plan_out, post, seed, statuses, update
 from tests.web.client import Answer, Api
 from tests.web.conftest import TWILIO_SID, TWILIO_TOKEN
+from tests.web.fuzz import examples
 from tests.web.signing import sendgrid_headers, twilio_headers
 
-T = TypeVar("T")
 SENDGRID = "/v1/receipts/sendgrid"
 TWILIO = "/v1/receipts/twilio"
 
@@ -215,19 +213,6 @@ FORMS = st.dictionaries(
 )
 
 
-def _examples(strategy: st.SearchStrategy[T], count: int) -> list[T]:
-    """Values drawn once, the same in every run: the server between them is asynchronous."""
-    found: list[T] = []
-
-    @settings(max_examples=count, database=None, derandomize=True, phases=[Phase.generate])
-    @given(strategy)
-    def collect(value: T) -> None:
-        found.append(value)
-
-    collect()
-    return found
-
-
 async def test_whatever_a_holder_of_the_key_signs_is_never_answered_with_500(
     anonymous: Api, ctx: Context
 ) -> None:
@@ -239,7 +224,7 @@ async def test_whatever_a_holder_of_the_key_signs_is_never_answered_with_500(
         seen.add(answer.status)
         return answer
 
-    fuzz = _examples(EVENTS, 150)
+    fuzz = examples(EVENTS, 150)
     for value in fuzz:
         event = value if isinstance(value, list) else [value]
         signed = [
@@ -247,7 +232,7 @@ async def test_whatever_a_holder_of_the_key_signs_is_never_answered_with_500(
         ]
         body = json.dumps(signed).encode()  # unlike orjson, writes numbers of any size
         assert (await send(SENDGRID, body, sendgrid_headers(body))).status in {204, 400}
-    for form in _examples(FORMS, 100):
+    for form in examples(FORMS, 100):
         for path in (TWILIO, f"{TWILIO}?d={keys[0]}", f"{TWILIO}?d=1&x=2"):
             headers = twilio_headers(ctx.settings.public_url + path, form, TWILIO_TOKEN)
             answer = await send(path, urlencode(form).encode(), headers)
