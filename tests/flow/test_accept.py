@@ -61,7 +61,9 @@ async def test_without_a_promise_it_is_a_draft_that_names_what_is_missing(ctx: C
             await release_update(conn, ctx, draft.update_id, now=ctx.now())
 
 
-async def test_a_draft_changes_nothing_the_public_can_see_until_it_is_released(ctx: Context) -> None:
+async def test_a_draft_changes_nothing_the_public_can_see_until_it_is_released(
+    ctx: Context,
+) -> None:
     await seed(ctx, [contact(1, "small")])
     await post(ctx, update(ctx))
     draft = await post(ctx, update(ctx, status="monitoring", mode="draft"))
