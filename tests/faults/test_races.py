@@ -3,6 +3,8 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from channels.model import Accepted, Fact
 from dispatcher.clocks import sweep
 from dispatcher.clocks.reconcile import reconcile
@@ -39,6 +41,18 @@ from tests.flow.story import (
 TERMINATE_BLOCKED_SQL = """
 select pg_terminate_backend(pid) from pg_stat_activity
 where datname = current_database() and wait_event_type = 'Lock'
+"""
+# A sequence is not rolled back, so it counts what was refused.
+TROUBLE_SQL = """
+create sequence troubles;
+create function trouble() returns trigger language plpgsql as $$
+begin
+    if nextval('troubles') <= {times} then
+        raise exception 'trouble' using errcode = '{code}';
+    end if;
+    return null;
+end $$;
+create trigger trouble before update on delivery for each statement execute function trouble();
 """
 
 
@@ -187,7 +201,30 @@ async def test_a_release_that_waits_for_a_cancel_sends_nothing(
     assert await assert_counted(ctx, accepted) == {"cancelled": 3}
 
 
-async def test_a_database_that_restarts_under_a_record_loses_no_answer(
+@pytest.mark.parametrize(
+    ("code", "times"),
+    [("57P01", 1), ("57P03", 1), ("53300", 1), ("40001", 5)],
+    ids=["shut down", "starting", "full", "in conflict"],
+)
+async def test_a_database_in_trouble_at_the_record_loses_no_answer(
+    ctx: Context, sandbox: RunningSandbox, code: str, times: int
+) -> None:
+    accepted, slice_id = await released(ctx, mails=3)
+    arm({"send.before_record": "delay:0.3"})
+    sending = asyncio.create_task(send.run(ctx, slice_id))
+    try:
+        await until_sent(sandbox, 3)
+        await ctx.pool.execute(TROUBLE_SQL.format(code=code, times=times))
+        await sending
+    finally:
+        arm({})
+    assert await ctx.pool.fetchval("select last_value from troubles") > times
+    assert len(sandbox.ledger) == 3
+    assert await slice_state(ctx, slice_id) is SliceState.DONE
+    assert await assert_counted(ctx, accepted) == {"accepted": 3}
+
+
+async def test_a_connection_cut_under_a_record_loses_no_answer(
     ctx: Context, sandbox: RunningSandbox
 ) -> None:
     accepted, slice_id = await released(ctx, mails=3)
