@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from dispatcher.cli import app
 from dispatcher.config import Settings, environment_names, load_settings
+from dispatcher.sandbox import SandboxSettings
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLE = (REPOSITORY / ".env.example").read_text(encoding="utf-8")
@@ -70,3 +71,19 @@ def test_a_service_runs_a_command_that_tidings_has(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"postgres"}))
 def test_the_environment_of_a_service_consists_of_settings(name: str) -> None:
     assert set(SERVICES[name]["environment"]) <= set(environment_names())
+
+
+def test_the_demo_environment_is_valid_and_fits_the_sandbox_of_the_compose_file() -> None:
+    text = (REPOSITORY / ".env.demo").read_text(encoding="utf-8")
+    shown = load_settings(environ=dict(re.findall(r"^(TIDINGS_\w+)=(.*)$", text, re.MULTILINE)))
+    sandbox = SandboxSettings()
+    assert shown.sendgrid.webhook_public_key == sandbox.sendgrid_webhook_public_key
+    assert shown.sendgrid.api_key == sandbox.sendgrid_api_key
+    assert shown.twilio.account_sid == sandbox.twilio_account_sid
+    assert shown.twilio.auth_token == sandbox.twilio_auth_token
+    assert shown.x.access_token_secret == sandbox.x_access_token_secret
+    bases = {shown.sendgrid.base_url, shown.twilio.base_url, shown.x.base_url}
+    assert all(base.startswith(f"http://sandbox:{sandbox.port}/") for base in bases)
+    assert shown.channels.sendgrid.configured
+    assert shown.channels.twilio.configured
+    assert shown.channels.x.configured
