@@ -1,12 +1,20 @@
 """Pure parts: substitution, the quick look at personalizations, chance, settings."""
 
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from dispatcher.sandbox import SandboxSettings
 from dispatcher.sandbox.chance import Chance, Ids
@@ -175,7 +183,15 @@ def test_settings_do_not_show_their_secrets(tmp_path: Path) -> None:
 
 
 def test_a_given_key_signs_with_its_public_half() -> None:
-    first = SandboxSettings()
-    again = SandboxSettings(sendgrid_webhook_private_key=first.sendgrid_webhook_private_key)
-    assert again.sendgrid_webhook_public_key == first.sendgrid_webhook_public_key
-    assert SandboxSettings().sendgrid_webhook_public_key != first.sendgrid_webhook_public_key
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    settings = SandboxSettings(sendgrid_webhook_private_key=SecretStr(pem))
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert settings.sendgrid_webhook_public_key == b64encode(public).decode()
+
+
+def test_without_a_key_every_sandbox_has_the_same_so_that_it_can_be_written_down() -> None:
+    assert (
+        SandboxSettings().sendgrid_webhook_public_key
+        == SandboxSettings().sendgrid_webhook_public_key
+    )
