@@ -180,6 +180,21 @@ async def cancel(ctx: Context, dispatch_id: int | None) -> int:
         return (await control.cancel(conn, dispatch_id, now=ctx.now())).changed
 
 
+async def test_an_intent_that_waits_for_a_pause_gives_its_slice_back(
+    ctx: Context, sandbox: RunningSandbox
+) -> None:
+    accepted, slice_id = await released(ctx, mails=3)
+    assert accepted.dispatch_id is not None
+    async with open_transaction(ctx) as conn:
+        assert (await control.pause(conn, accepted.dispatch_id, now=ctx.now())).changed == 3
+        sending = asyncio.create_task(send.run(ctx, slice_id))
+        await until_blocked(ctx, sending)
+    await sending
+    assert len(sandbox.ledger) == 0
+    assert await slice_state(ctx, slice_id) is SliceState.WAITING
+    assert await assert_counted(ctx, accepted) == {"queued": 3}
+
+
 async def test_a_release_that_waits_for_a_cancel_sends_nothing(
     ctx: Context, sandbox: RunningSandbox
 ) -> None:
@@ -194,9 +209,9 @@ async def test_a_release_that_waits_for_a_cancel_sends_nothing(
         releasing = asyncio.create_task(release.run(ctx, sender))
         await until_blocked(ctx, releasing)
     await releasing
-    await send.run(
-        ctx, await ctx.pool.fetchval("select id from slice where sender_id = $1", sender)
-    )
+    slice_id = await ctx.pool.fetchval("select id from slice where sender_id = $1", sender)
+    assert await slice_state(ctx, slice_id) is SliceState.DONE
+    await send.run(ctx, slice_id)
     assert len(sandbox.ledger) == 0
     assert await assert_counted(ctx, accepted) == {"cancelled": 3}
 
