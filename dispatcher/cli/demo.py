@@ -42,7 +42,7 @@ from segments.suppressions import Why, add_suppression
 
 VIEWERS: Final = 80
 """App users who look at the product while it is down."""
-RECEIPTS_S: Final = 5.0
+RECEIPTS_S: Final = 4.0
 _AT_ONCE: Final = 16
 PLANNING_SQL: Final = "select state = 'planning' from dispatch where id = $1"
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
@@ -89,10 +89,10 @@ async def _demo(*, keep: bool, seed: int) -> None:
 
 async def _play(stop: asyncio.Event, *, keep: bool, seed: int) -> None:
     typer.echo("Starting a database, the sandbox providers, web and two workers …")
-    sample = await asyncio.to_thread(make_sample, seed)
+    making = asyncio.create_task(asyncio.to_thread(make_sample, seed))
     async with house(hold_port=keep) as home, aiohttp.ClientSession(timeout=_TIMEOUT) as session:
         watched = asyncio.create_task(home.children.wait(stop))
-        acted = asyncio.create_task(_act(home, session, sample, seed))
+        acted = asyncio.create_task(_act(home, session, await making, seed))
         try:
             await asyncio.wait([watched, acted], return_when=asyncio.FIRST_COMPLETED)
             if watched.done() and (ended := watched.result()) is not None:

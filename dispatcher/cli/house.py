@@ -1,12 +1,13 @@
 """The demo's own installation: settings in one file, a throw-away database, real processes."""
 
+import asyncio
 import json
 import secrets
 import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from os import environ
 from pathlib import Path
@@ -20,6 +21,7 @@ from dispatcher.cli.base import Exit, Failure
 from dispatcher.cli.processes import Children, command
 from dispatcher.config import load_settings
 from dispatcher.context import Context
+from dispatcher.embedded import embedded_postgres
 
 READY_WITHIN_S: Final = 60.0
 WORKERS: Final = 2
@@ -59,17 +61,24 @@ async def house(*, hold_port: bool) -> AsyncIterator[House]:
     with _folder() as folder:
         web_port = _port(_WEB_PORT) if hold_port else _port(0)
         public_url = f"http://127.0.0.1:{web_port}"
-        async with Children(grace_s=_GRACE_S) as children:
-            sandbox = await _start_sandbox(
-                children, folder, public_url, _port(_SANDBOX_PORT) if hold_port else 0
-            )
+        async with AsyncExitStack() as stack:
+            children = await stack.enter_async_context(Children(grace_s=_GRACE_S))
+            # Both take seconds, so they start together. The database is ours to end: nobody else
+            # uses it longer than we do.
+            database = embedded_postgres(_database_folder(folder), ephemeral=True)
+            sandbox_port = _port(_SANDBOX_PORT) if hold_port else 0
+            async with asyncio.TaskGroup() as group:
+                starting = group.create_task(
+                    _start_sandbox(children, folder, public_url, sandbox_port)
+                )
+                group.create_task(stack.enter_async_context(database))
+            sandbox = starting.result()
             settings_file = folder / "tidings.toml"
             settings_file.touch(mode=0o600)
             settings_file.write_text(
                 _toml(_tables(folder, public_url, web_port, sandbox["environment"]))
             )
             settings = load_settings(environ={}, config_file=settings_file)
-            # The database starts here, so that it is ours to end: the children leave before us.
             async with running(settings) as built, Children(grace_s=_GRACE_S) as flow:
                 await _start_flow(flow, folder, settings_file)
                 yield House(built, flow, folder, settings_file, sandbox["url"])

@@ -35,7 +35,7 @@ def plot(curve: Curve, *, width: int = WIDTH, height: int = HEIGHT) -> list[str]
     return lines
 
 
-def sparks(curve: Curve, *, width: int = 40) -> list[str]:
+def sparks(curve: Curve, *, width: int = 36) -> list[str]:
     """One line per channel: its climb, the share at the end, and when the last proof came."""
     points = curve.series.get(_ANY, ())
     if not points or not curve.people:

@@ -61,8 +61,8 @@ def make_sample(seed: int = 1) -> Sample:
         for number, account in enumerate(_places(accounts, rng))
     ]
     _give_numbers(contacts, rng)
-    _make_trouble(contacts)
     _share_inboxes(contacts)
+    _make_trouble(contacts)
     mails = [row["email"] for row in contacts if "email" in row]
     return Sample(list(COMPONENTS), accounts, contacts, rng.sample(mails, SUPPRESSED))
 
@@ -125,7 +125,7 @@ def _give_numbers(contacts: Sequence[Row], rng: Random) -> None:
 
 
 def _make_trouble(contacts: Sequence[Row]) -> None:
-    reachable = [row for row in contacts if "email" in row]
+    reachable = [row for row in contacts if not row.get("email", "team@").startswith("team@")]
     for place, word in enumerate(_TROUBLE):
         row = reachable[101 + 37 * place]
         name, _, domain = row["email"].partition("@")
