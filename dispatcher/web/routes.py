@@ -1,9 +1,6 @@
 """Every address this program answers at. The API's description is made from this table."""
 
-from collections.abc import Mapping
-from typing import Any, Final, TypeVar
-
-from pydantic import BaseModel
+from typing import Any, Final
 
 from dispatcher.stages.accept import UpdateIn
 from dispatcher.stages.report import AccountDeliveries, DispatchReport
@@ -41,79 +38,10 @@ from dispatcher.web.models import (
 from dispatcher.web.pages import get_static
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.receipts import AnyQuery
-from dispatcher.web.routing import Handler, Route
+from dispatcher.web.routing import Route
+from dispatcher.web.rows import act, get, page, put
 from dispatcher.web.scopes import Guard, Scope
 from segments.records import AccountIn, ComponentIn, ContactIn
-
-Q = TypeVar("Q", bound=BaseModel)
-
-
-def _get(
-    path: str,
-    operation: str,
-    guard: Scope | Guard,
-    handler: Handler[None, Q],
-    query: type[Q],
-    reply: type[BaseModel],
-) -> Route[None, Q]:
-    return Route(
-        method="GET",
-        path=path,
-        operation=operation,
-        guard=guard,
-        handler=handler,
-        query=query,
-        replies={200: reply},
-    )
-
-
-def _act(
-    path: str,
-    operation: str,
-    scope: Scope,
-    handler: Handler[None, NoQuery],
-    replies: Mapping[int, type[BaseModel]],
-) -> Route[None, NoQuery]:
-    """A POST without a body."""
-    return Route(
-        method="POST",
-        path=path,
-        operation=operation,
-        guard=scope,
-        handler=handler,
-        query=NoQuery,
-        replies=replies,
-    )
-
-
-def _put(
-    thing: str, folder: str, body: type[BaseModel], handler: Handler[Any, NoQuery]
-) -> Route[Any, NoQuery]:
-    return Route(
-        method="PUT",
-        path=f"/v1/{folder}/{{external_id}}",
-        operation=f"put_{thing}",
-        guard=Scope.SEGMENTS_WRITE,
-        handler=handler,
-        query=NoQuery,
-        body=body,
-        named_by="external_id",
-        replies={200: Stored, 201: Stored},
-    )
-
-
-def _page(
-    path: str,
-    operation: str,
-    handler: Handler[None, Q],
-    query: type[Q],
-    guard: Scope | Guard = Guard.OPEN,
-) -> Route[None, Q]:
-    """A GET that answers with something else than JSON."""
-    return Route(
-        method="GET", path=path, operation=operation, guard=guard, handler=handler, query=query
-    )
-
 
 _API: Final[tuple[Route[Any, Any], ...]] = (
     Route(
@@ -126,7 +54,7 @@ _API: Final[tuple[Route[Any, Any], ...]] = (
         body=UpdateIn,
         replies={202: UpdateAccepted, 200: Preview},
     ),
-    _get(
+    get(
         "/v1/updates/{update_id}",
         "get_update",
         Scope.INCIDENTS_READ,
@@ -134,14 +62,14 @@ _API: Final[tuple[Route[Any, Any], ...]] = (
         NoQuery,
         UpdateWithRenderings,
     ),
-    _act(
+    act(
         "/v1/updates/{update_id}/release",
         "release_update",
         Scope.APPROVALS_WRITE,
         updates.release_update,
         {202: UpdateAccepted},
     ),
-    _get(
+    get(
         "/v1/incidents",
         "list_incidents",
         Scope.INCIDENTS_READ,
@@ -149,7 +77,7 @@ _API: Final[tuple[Route[Any, Any], ...]] = (
         IncidentQuery,
         IncidentPage,
     ),
-    _get(
+    get(
         "/v1/incidents/{incident_id}",
         "get_incident",
         Scope.INCIDENTS_READ,
@@ -157,7 +85,7 @@ _API: Final[tuple[Route[Any, Any], ...]] = (
         NoQuery,
         Incident,
     ),
-    _get(
+    get(
         "/v1/incidents/{incident_id}/updates",
         "list_updates",
         Scope.INCIDENTS_READ,
@@ -165,7 +93,7 @@ _API: Final[tuple[Route[Any, Any], ...]] = (
         PageQuery,
         UpdatePage,
     ),
-    _get(
+    get(
         "/v1/dispatches/{dispatch_id}",
         "get_dispatch",
         Scope.DELIVERIES_READ,
@@ -173,7 +101,7 @@ _API: Final[tuple[Route[Any, Any], ...]] = (
         NoQuery,
         Dispatch,
     ),
-    _get(
+    get(
         "/v1/dispatches/{dispatch_id}/deliveries",
         "list_deliveries",
         Scope.DELIVERIES_READ,
@@ -182,7 +110,7 @@ _API: Final[tuple[Route[Any, Any], ...]] = (
         DeliveryPage,
     ),
     *(
-        _get(
+        get(
             f"/v1/dispatches/{{dispatch_id}}/report{suffix}",
             f"get_report{suffix.replace('.', '_')}",
             Scope.DELIVERIES_READ,
@@ -192,14 +120,14 @@ _API: Final[tuple[Route[Any, Any], ...]] = (
         )
         for suffix in ("", ".json")
     ),
-    _page(
+    page(
         "/v1/dispatches/{dispatch_id}/report.csv",
         "get_report_csv",
         reports.get_report_csv,
         NoQuery,
         Scope.DELIVERIES_READ,
     ),
-    _get(
+    get(
         "/v1/accounts/{external_id}/deliveries",
         "list_account_deliveries",
         Scope.DELIVERIES_READ,
@@ -207,28 +135,28 @@ _API: Final[tuple[Route[Any, Any], ...]] = (
         PageQuery,
         AccountDeliveries,
     ),
-    _act(
+    act(
         "/v1/dispatches/{dispatch_id}/cancel",
         "cancel_dispatch",
         Scope.UPDATES_WRITE,
         dispatches.cancel,
         {200: DispatchControlled},
     ),
-    _act(
+    act(
         "/v1/dispatches/{dispatch_id}/pause",
         "pause_dispatch",
         Scope.UPDATES_WRITE,
         dispatches.pause,
         {200: DispatchControlled},
     ),
-    _act(
+    act(
         "/v1/dispatches/{dispatch_id}/resume",
         "resume_dispatch",
         Scope.UPDATES_WRITE,
         dispatches.resume,
         {200: DispatchControlled},
     ),
-    _get(
+    get(
         "/v1/channels",
         "list_channels",
         Scope.DELIVERIES_READ,
@@ -236,7 +164,7 @@ _API: Final[tuple[Route[Any, Any], ...]] = (
         NoQuery,
         ChannelList,
     ),
-    _get(
+    get(
         "/v1/segments",
         "list_segments",
         Scope.INCIDENTS_READ,
@@ -255,8 +183,8 @@ _API: Final[tuple[Route[Any, Any], ...]] = (
 )
 
 _CUSTOMERS: Final[tuple[Route[Any, Any], ...]] = (
-    _put("account", "accounts", AccountIn, customers.put_account),
-    _get(
+    put("account", "accounts", AccountIn, customers.put_account),
+    get(
         "/v1/accounts/{external_id}",
         "get_account",
         Scope.SEGMENTS_WRITE,
@@ -264,8 +192,8 @@ _CUSTOMERS: Final[tuple[Route[Any, Any], ...]] = (
         NoQuery,
         Account,
     ),
-    _put("contact", "contacts", ContactIn, customers.put_contact),
-    _get(
+    put("contact", "contacts", ContactIn, customers.put_contact),
+    get(
         "/v1/contacts/{external_id}",
         "get_contact",
         Scope.SEGMENTS_WRITE,
@@ -282,8 +210,8 @@ _CUSTOMERS: Final[tuple[Route[Any, Any], ...]] = (
         query=NoQuery,
         replies={200: Stored},
     ),
-    _put("component", "components", ComponentIn, customers.put_component),
-    _get(
+    put("component", "components", ComponentIn, customers.put_component),
+    get(
         "/v1/components/{external_id}",
         "get_component",
         Scope.SEGMENTS_WRITE,
@@ -291,7 +219,7 @@ _CUSTOMERS: Final[tuple[Route[Any, Any], ...]] = (
         NoQuery,
         Component,
     ),
-    _get(
+    get(
         "/v1/suppressions",
         "list_suppressions",
         Scope.SEGMENTS_WRITE,
@@ -322,7 +250,7 @@ _CUSTOMERS: Final[tuple[Route[Any, Any], ...]] = (
 )
 
 _BANNER: Final[tuple[Route[Any, Any], ...]] = (
-    _get(
+    get(
         "/v1/banner",
         "get_banner",
         Guard.BANNER_TOKEN,
@@ -330,7 +258,7 @@ _BANNER: Final[tuple[Route[Any, Any], ...]] = (
         NoQuery,
         banner_api.BannerItems,
     ),
-    _page("/v1/banner/stream", "stream_banner", get_stream, NoQuery, Guard.BANNER_TOKEN),
+    page("/v1/banner/stream", "stream_banner", get_stream, NoQuery, Guard.BANNER_TOKEN),
     Route(
         method="POST",
         path="/v1/banner/receipts",
@@ -359,8 +287,8 @@ _BANNER: Final[tuple[Route[Any, Any], ...]] = (
 )
 
 _PAGES: Final[tuple[Route[Any, Any], ...]] = (
-    _page("/i/{incident_id}", "incident_page", get_incident_page, AnyQuery),
-    _page("/u/{token}", "unsubscribe_page", unsubscribe.get_unsubscribe, AnyQuery),
+    page("/i/{incident_id}", "incident_page", get_incident_page, AnyQuery),
+    page("/u/{token}", "unsubscribe_page", unsubscribe.get_unsubscribe, AnyQuery),
     Route(
         method="POST",
         path="/u/{token}",
@@ -369,11 +297,11 @@ _PAGES: Final[tuple[Route[Any, Any], ...]] = (
         handler=unsubscribe.post_unsubscribe,
         query=AnyQuery,
     ),
-    _page("/problems", "problems_page", problem_pages.list_problems, AnyQuery),
-    _page("/problems/{kind}", "problem_page", problem_pages.get_problem, AnyQuery),
-    _page("/static/{name}", "static_file", get_static, AnyQuery),
-    _page("/demo/banner", "demo_banner", demo.get_demo_page, demo.DemoQuery),
-    _get(
+    page("/problems", "problems_page", problem_pages.list_problems, AnyQuery),
+    page("/problems/{kind}", "problem_page", problem_pages.get_problem, AnyQuery),
+    page("/static/{name}", "static_file", get_static, AnyQuery),
+    page("/demo/banner", "demo_banner", demo.get_demo_page, demo.DemoQuery),
+    get(
         "/demo/banner/token",
         "demo_banner_token",
         Guard.OPEN,
@@ -384,8 +312,8 @@ _PAGES: Final[tuple[Route[Any, Any], ...]] = (
 )
 
 _OPERATION: Final[tuple[Route[Any, Any], ...]] = (
-    _get("/healthz", "healthz", Guard.OPEN, health.healthz, NoQuery, health.Health),
-    _get("/readyz", "readyz", Guard.OPEN, health.readyz, NoQuery, health.Health),
+    get("/healthz", "healthz", Guard.OPEN, health.healthz, NoQuery, health.Health),
+    get("/readyz", "readyz", Guard.OPEN, health.readyz, NoQuery, health.Health),
 )
 
 ROUTES: Final = (*_API, *_CUSTOMERS, *_BANNER, *_PAGES, *_OPERATION)

@@ -15,7 +15,7 @@ from dispatcher.config import BannerSettings, Settings
 from dispatcher.context import Context
 from dispatcher.web import make_runner
 from dispatcher.web.scopes import Scope
-from tests.flow.story import MovableClock
+from tests.flow.story import MovableClock, contact, seed
 from tests.web.client import Api, key_with
 from tests.web.signing import PUBLIC_KEY
 
@@ -79,3 +79,8 @@ async def anonymous(server: str) -> AsyncIterator[Api]:
 async def api(anonymous: Api, ctx: Context) -> Api:
     """A caller that may do everything."""
     return anonymous.bearing(await key_with(ctx, Scope.ADMIN))
+
+
+@pytest.fixture
+async def people(ctx: Context) -> None:
+    await seed(ctx, [contact(1, "small"), contact(2, "big")], tiers={"big": "enterprise"})
