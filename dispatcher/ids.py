@@ -24,6 +24,11 @@ class DeliveryKey(NamedTuple):
     attempt: int
 
 
+# Who holds the link of an incident's page may read what was said to those who got that link, and
+# to any wider circle. A narrower circle has links of its own kind.
+PAGE_KINDS = {"public": "inc", "customers": "inc", "accounts": "inca", "internal": "inci"}
+
+
 class ForgedIdError(ValueError):
     """The identifier was not made by us, or was changed on the way."""
 

@@ -8,6 +8,7 @@ import structlog
 from channels.model import ChannelKind
 from dispatcher.context import Context
 from dispatcher.db import Connection, one_row
+from dispatcher.ids import PAGE_KINDS
 from dispatcher.jobs import Event, publish
 from dispatcher.rules.policy import Severity
 from dispatcher.rules.problem import RefusedError
@@ -103,7 +104,7 @@ def occasion_of(
         severity=Severity(update["severity"]).name,
         revision=update["seq"],
         incident_ref=update["external_id"],
-        incident_url=incident_url(ctx, update["incident_id"]),
+        incident_url=incident_url(ctx, update["incident_id"], update["visibility"]),
         started_at=update["started_at"],
         at=at,
         brand=ctx.settings.brand,
@@ -113,9 +114,10 @@ def occasion_of(
     )
 
 
-def incident_url(ctx: Context, incident_id: int) -> str:
-    """The public page every message links to."""
-    return f"{ctx.settings.public_url}/i/{ctx.signer.public_id('inc', incident_id)}"
+def incident_url(ctx: Context, incident_id: int, visibility: str) -> str:
+    """The page every message links to; a narrower circle gets a link of its own."""
+    page = ctx.signer.public_id(PAGE_KINDS[visibility], incident_id)
+    return f"{ctx.settings.public_url}/i/{page}"
 
 
 async def _store(conn: Connection, update_id: int, renderings: list[Rendering]) -> None:

@@ -1,4 +1,4 @@
-"""`GET /i/{incident}`: the facts customers may know. Every message links it; nothing internal is here."""
+"""`GET /i/{incident}`: the facts the holder of the link may know. Every message links it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,22 +9,19 @@ import asyncpg
 from aiohttp import web
 
 from dispatcher.context import Context
-from dispatcher.ids import ForgedIdError
-from dispatcher.web.ids import INCIDENT
+from dispatcher.ids import PAGE_KINDS, ForgedIdError
 from dispatcher.web.pages import page, with_etag
 from dispatcher.web.routing import POOL_WAIT_S, Plain
 from templates.facts import Facts, changed
 from templates.times import between, clock, lasted, stamp
 
-# By its link anybody may read what all customers may; "accounts" and "internal" stay within.
 INCIDENT_SQL = """
-select i.id, i.external_id, i.started_at, i.resolved_at from incident i
-where i.id = $1 and i.visibility in ('public', 'customers')
+select i.id, i.external_id, i.started_at, i.resolved_at from incident i where i.id = $1
 """
 # From when it was approved: before, the words are not decided. Revisions meant for fewer stay out.
 UPDATES_SQL = """
 select seq, kind, status, facts, at from incident_update
-where incident_id = $1 and state in ('approved', 'planned') and visibility in ('public', 'customers')
+where incident_id = $1 and state in ('approved', 'planned') and visibility = any($2::text[])
 order by seq desc limit 200
 """
 _ZONE = "UTC"
@@ -45,16 +42,26 @@ async def get_incident_page(call: Plain) -> web.Response:
     """Title, impact, scope, workaround, status, what was said when, and when more will be said."""
     ctx = call.ctx
     try:
-        number = ctx.signer.read_public_id(INCIDENT, call.path("incident_id"))
+        number, circles = _read_link(ctx, call.path("incident_id"))
     except ForgedIdError:
         return _gone()
     async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
         incident = await conn.fetchrow(INCIDENT_SQL, number)
-        updates = await conn.fetch(UPDATES_SQL, number) if incident else []
+        updates = await conn.fetch(UPDATES_SQL, number, circles) if incident else []
     if incident is None or not updates:
         return _gone()
     response = page("incident.html", _names(ctx, incident, updates))
     return with_etag(call.request, response, max_age_s=_FRESH_S)
+
+
+def _read_link(ctx: Context, text: str) -> tuple[int, list[str]]:
+    """The incident of a link, and the visibilities its holder may read: that of the link, and wider."""
+    kind = text.partition("_")[0]
+    circles = list(PAGE_KINDS)
+    reach = [place for place, circle in enumerate(circles) if PAGE_KINDS[circle] == kind]
+    if not reach:
+        raise ForgedIdError(kind)
+    return ctx.signer.read_public_id(kind, text), circles[: reach[-1] + 1]
 
 
 def _gone() -> web.Response:

@@ -8,6 +8,7 @@ from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.rules.policy import Severity
 from dispatcher.rules.problem import not_found
+from dispatcher.stages.compose import incident_url
 from dispatcher.web.answers import Reply
 from dispatcher.web.ids import DISPATCH, INCIDENT, UPDATE, number_of
 from dispatcher.web.lists import Page, PageQuery, page_reply, position
@@ -119,7 +120,7 @@ def _incident(ctx: Context, row: asyncpg.Record) -> Incident:
         component_ids=row["component_ids"],
         started_at=row["started_at"],
         resolved_at=row["resolved_at"],
-        page=f"{ctx.settings.public_url}/i/{public}",
+        page=incident_url(ctx, row["id"], row["visibility"]),
     )
 
 

@@ -7,6 +7,7 @@ from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.failpoints import reach
 from dispatcher.stages.accept import AcceptedUpdate, UpdateIn
+from dispatcher.stages.compose import incident_url
 from dispatcher.web import idempotency
 from dispatcher.web.answers import Reply
 from dispatcher.web.audit import note
@@ -96,6 +97,6 @@ def accepted_view(ctx: Context, accepted: AcceptedUpdate) -> UpdateAccepted:
             update=f"/v1/updates/{update}",
             dispatch=f"/v1/dispatches/{dispatch}" if dispatch else None,
             release=None if dispatch else f"/v1/updates/{update}/release",
-            page=f"{ctx.settings.public_url}/i/{incident}",
+            page=incident_url(ctx, accepted.incident_id, accepted.visibility),
         ),
     )

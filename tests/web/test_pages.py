@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from dispatcher.context import Context
+from dispatcher.ids import PAGE_KINDS
 from dispatcher.stages.accept import AcceptedUpdate
 from tests.flow.story import (
     MovableClock,
@@ -96,7 +97,7 @@ async def test_after_the_end_old_advice_is_gone(
 
 @pytest.mark.parametrize("visibility", ["accounts", "internal"])
 @pytest.mark.usefixtures("people")
-async def test_what_not_all_customers_may_know_has_no_page(
+async def test_a_narrow_circle_has_a_link_of_its_own_and_the_common_one_shows_nothing(
     anonymous: Api, ctx: Context, visibility: str
 ) -> None:
     await seed(ctx, [contact(9, "staff")])
@@ -105,6 +106,26 @@ async def test_what_not_all_customers_may_know_has_no_page(
         ctx, incident={"visibility": visibility}, audience={"account_ids": ["small"]}
     )
     assert (await anonymous.get(page_of(ctx, accepted))).status == 404
+    own = ctx.signer.public_id(PAGE_KINDS[visibility], accepted.incident_id)
+    assert (await anonymous.get(f"/i/{own}")).status == 200
+
+
+@pytest.mark.usefixtures("people")
+async def test_an_incident_that_was_narrowed_tells_holders_of_the_old_link_no_more(
+    anonymous: Api, ctx: Context
+) -> None:
+    first = await tell(ctx)
+    await tell(
+        ctx,
+        incident={"visibility": "accounts"},
+        audience={"account_ids": ["small"]},
+        facts={"impact": "Only some may know this."},
+    )
+    common = (await anonymous.get(page_of(ctx, first))).body.decode()
+    assert "Some customers cannot check out" in common
+    assert "Only some may know this." not in common
+    own = ctx.signer.public_id(PAGE_KINDS["accounts"], first.incident_id)
+    assert "Only some may know this." in (await anonymous.get(f"/i/{own}")).body.decode()
 
 
 @pytest.mark.usefixtures("people")

@@ -75,6 +75,7 @@ class AcceptedUpdate:
     dispatch_id: int | None
     state: str
     missing: tuple[str, ...]
+    visibility: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,9 @@ async def accept(
         await _refuse_empty_audience(conn, ctx, revision, now)
     update_id = await _append(conn, incident, body, revision, draft=draft, actor=actor, now=now)
     if draft:
-        return AcceptedUpdate(incident["id"], update_id, None, "draft", tuple(missing))
+        return AcceptedUpdate(
+            incident["id"], update_id, None, "draft", tuple(missing), revision.visibility
+        )
     dispatch_id = await _open(
         conn,
         update_id,
@@ -112,7 +115,9 @@ async def accept(
         lead=body.incident.lead,
         now=now,
     )
-    return AcceptedUpdate(incident["id"], update_id, dispatch_id, "dispatching", ())
+    return AcceptedUpdate(
+        incident["id"], update_id, dispatch_id, "dispatching", (), revision.visibility
+    )
 
 
 async def release_draft(
@@ -148,7 +153,9 @@ async def release_draft(
     dispatch_id = await _open(
         conn, update_id, row["incident_id"], revision, status=row["status"], lead=None, now=now
     )
-    return AcceptedUpdate(row["incident_id"], update_id, dispatch_id, "dispatching", ())
+    return AcceptedUpdate(
+        row["incident_id"], update_id, dispatch_id, "dispatching", (), revision.visibility
+    )
 
 
 async def _revise(
