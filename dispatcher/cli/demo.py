@@ -98,9 +98,9 @@ async def _play(stop: asyncio.Event, *, keep: bool, seed: int) -> None:
             if watched.done() and (ended := watched.result()) is not None:
                 words = home.last_words(ended.name)
                 raise Failure(Exit.UNREACHABLE, f"{ended.name} ended with {ended.code}:", words)
-            key = await acted
+            key, user = await acted
             if keep:
-                _say_how_to_use(home, key)
+                _say_how_to_use(home, key, user)
                 await watched
         finally:
             for task in (watched, acted):
@@ -108,8 +108,10 @@ async def _play(stop: asyncio.Event, *, keep: bool, seed: int) -> None:
             await asyncio.gather(watched, acted, return_exceptions=True)
 
 
-async def _act(home: House, session: aiohttp.ClientSession, sample: Sample, seed: int) -> str:
-    """Fill the house, tell the story, print what came of it; returns the key it was posted with."""
+async def _act(
+    home: House, session: aiohttp.ClientSession, sample: Sample, seed: int
+) -> tuple[str, str]:
+    """Fill the house, tell the story, print what came of it; returns the key and an app user."""
     built = home.built
     await _import(built, sample, home.folder)
     async with built.pool.acquire() as conn:
@@ -131,7 +133,7 @@ async def _act(home: House, session: aiohttp.ClientSession, sample: Sample, seed
         await looking
         told.append(dispatch)
     await _print_outcome(home, told)
-    return made.text
+    return made.text, viewers.users[0][0]
 
 
 async def _import(built: Context, sample: Sample, folder: Path) -> None:
@@ -258,19 +260,18 @@ def _cells(report: DispatchReport) -> tuple[object, ...]:
     )
 
 
-def _say_how_to_use(home: House, key: str) -> None:
+def _say_how_to_use(home: House, key: str, user: str) -> None:
     typer.echo("\n── It keeps running; Ctrl-C ends it and removes everything " + "─" * 11 + "\n")
     typer.echo(f"What people received   {home.sandbox_url}/sandbox/")
-    typer.echo(f"In-app banner          {home.url}/demo/banner?user=user-0004")
-    typer.echo(f"API                    {home.url}/v1/incidents")
+    typer.echo(f"In-app banner          {home.url}/demo/banner?user={user}")
+    typer.echo(f"API                    {home.url}/v1/incidents (with the key below)")
     typer.echo("\nThe same commands, in another terminal:\n")
     typer.echo(f"export TIDINGS_CONFIG={home.settings_file}")
-    typer.echo(f"export TIDINGS_KEY={key}")
     typer.echo("tidings report")
     typer.echo("tidings account acct-020")
     typer.echo(f"tidings verify --ledger {home.sandbox_url}")
     typer.echo("\nPost an update yourself:\n")
-    typer.echo(CURL.format(url=home.url, key="$TIDINGS_KEY"))
+    typer.echo(CURL.format(url=home.url, key=key))
 
 
 def banner_token(

@@ -8,6 +8,7 @@ from rich.console import Console
 from dispatcher.cli.base import table
 from dispatcher.cli.plot import plot, span, sparks
 from dispatcher.stages.report import AccountDeliveries, DispatchReport
+from dispatcher.stages.report.account import DeliveryRow
 from dispatcher.stages.report.model import SHARES, PeopleRow, PersonRow
 
 LINES: Final = 15
@@ -151,8 +152,17 @@ def draw_account(out: Console, found: AccountDeliveries) -> None:
                 row.status + (f": {row.reason_text}" if row.reason_text else ""),
                 " → ".join(f"{event.fact} {event.at:%H:%M:%S}" for event in row.timeline),
             )
-            for row in update.deliveries
+            for row in _worth_telling(update.deliveries)
         ]
         out.print(table(("person", "channel", "address", "status", "history"), rows))
     if found.next_cursor:
         out.print(f"\nOlder ones: --cursor {found.next_cursor}", markup=False)
+
+
+def _worth_telling(rows: Sequence[DeliveryRow]) -> list[DeliveryRow]:
+    """Without the channels on which a person has no address, unless that is all there is to say."""
+    known = [row for row in rows if row.reason != "no_address"]
+    told_of = {(row.contact, row.name) for row in known}
+    return [
+        row for row in rows if row.reason != "no_address" or (row.contact, row.name) not in told_of
+    ]

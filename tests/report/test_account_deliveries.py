@@ -59,6 +59,14 @@ async def test_each_delivery_tells_its_history_in_order(book: Book) -> None:
     ]
 
 
+async def test_who_was_told_first_is_known_before_any_roll_up_has_seen_it(
+    told_twice: Book,
+) -> None:
+    await told_twice.conn.execute("update account_update set first_told_at = null")
+    found = await account_deliveries(told_twice.conn, "big", signer=SIGNER)
+    assert [update.first_told_at for update in found.updates] == [at(62), at(2)]
+
+
 async def test_addresses_are_masked_for_who_may_not_read_them(told_twice: Book) -> None:
     masked = await account_deliveries(told_twice.conn, "big", signer=SIGNER)
     plain = await account_deliveries(told_twice.conn, "big", signer=SIGNER, read_pii=True)

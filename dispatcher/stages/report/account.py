@@ -12,17 +12,26 @@ from dispatcher.db import Connection
 from dispatcher.ids import ForgedIdError, Signer
 from dispatcher.rules.policy import Severity
 from dispatcher.rules.problem import invalid, not_found
-from dispatcher.rules.states import DeliveryState, Purpose, SliceState, fact_from_code, shown
+from dispatcher.rules.states import (
+    NOTIFIED,
+    DeliveryState,
+    Purpose,
+    SliceState,
+    fact_from_code,
+    shown,
+)
+from dispatcher.stages.report.gather import TOLD_FACTS
 from dispatcher.stages.report.masks import show_address
 from dispatcher.stages.report.people import words_for
 
 MAX_LIMIT: Final = 200
+_PROVEN: Final = frozenset(status.word for status in NOTIFIED)
 
 ACCOUNT_SQL: Final = (
     "select id, external_id, name, segment, manager_name from account where external_id = $1"
 )
 UPDATES_SQL: Final = """
-select u.id, u.seq, u.kind, u.status, u.severity, u.facts->>'title' as title, u.at, au.first_told_at,
+select u.id, u.seq, u.kind, u.status, u.severity, u.facts->>'title' as title, u.at,
        i.id as incident_id, i.external_id
 from account_update au
 join incident_update u on u.id = au.update_id
@@ -217,15 +226,23 @@ def _delivery(
 def _update(
     row: asyncpg.Record, signer: Signer, deliveries: tuple[DeliveryRow, ...]
 ) -> AccountUpdate:
-    values: dict[str, Any] = {
-        name: row[name] for name in ("seq", "kind", "status", "at", "first_told_at")
-    }
+    values: dict[str, Any] = {name: row[name] for name in ("seq", "kind", "status", "at")}
     return AccountUpdate(
         update=signer.public_id("upd", row["id"]),
         incident=signer.public_id("inc", row["incident_id"]),
         incident_external_id=row["external_id"],
         severity=Severity(row["severity"]).name,
         title=row["title"] or "",
+        # From the evidence at hand: the roll-up may be minutes older than the latest receipt.
+        first_told_at=min((at for item in deliveries if (at := _told_at(item))), default=None),
         deliveries=deliveries,
         **values,
     )
+
+
+def _told_at(row: DeliveryRow) -> datetime | None:
+    """When there was first proof of this one; None while its status is no proof."""
+    if row.status not in _PROVEN:
+        return None
+    proofs = [event.at for event in row.timeline if event.fact in TOLD_FACTS]
+    return min(proofs, default=row.settled_at)
