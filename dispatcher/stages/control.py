@@ -7,6 +7,7 @@ from datetime import datetime
 
 import asyncpg
 
+from channels.model import ChannelKind
 from dispatcher import tally
 from dispatcher.db import Connection
 from dispatcher.jobs import Event, publish
@@ -14,10 +15,12 @@ from dispatcher.rules.problem import conflict, not_found
 from dispatcher.rules.reasons import Decision
 from dispatcher.rules.states import STATUS_COUNT, DeliveryState, Shown, SliceState, shown
 
-LOCK_SQL = "select * from dispatch where id = $1 for update"
+# Not "for update": that would wait for every record, whose slices refer to the dispatch.
+LOCK_SQL = "select * from dispatch where id = $1 for no key update"
 WAITING_SQL = f"""
 select id, state from slice where dispatch_id = $1
-  and state in ({SliceState.WAITING:d}, {SliceState.RELEASED:d}) order by id for update
+  and state in ({SliceState.WAITING:d}, {SliceState.RELEASED:d}, {SliceState.HELD:d})
+order by id for update
 """
 WITHDRAW_SQL = f"""
 with s as materialized (
@@ -52,6 +55,47 @@ where id = any($1::bigint[])
 CANCEL_SQL = "update dispatch set state = 'cancelled', completed_at = $2 where id = $1"
 PAUSE_SQL = "update dispatch set paused_at = coalesce(paused_at, $2) where id = $1"
 RESUME_SQL = "update dispatch set paused_at = null where id = $1"
+FREE_HELD_SQL = f"""
+update slice set state = {SliceState.WAITING:d}, reclaims = 0, ended_at = null, detail = ''
+where dispatch_id = $1 and state = {SliceState.HELD:d} returning id
+"""
+# A banner is accepted the moment it is planned; nobody has it until somebody looks.
+UNSEEN_BANNERS_SQL = f"""
+with o as materialized (
+    select d.endpoint_id, d.slice_id, d.attempt, d.evidence, s.state as slice_state
+    from slice s cross join unnest(s.endpoint_ids) as e(endpoint_id)
+    join delivery d on d.update_id = $2 and d.update_id = s.update_id and d.channel = s.channel
+                   and d.endpoint_id = e.endpoint_id and d.purpose = s.purpose
+    where s.dispatch_id = $1 and s.channel = {ChannelKind.BANNER.code} and d.slice_id = s.id
+      and d.state = {DeliveryState.ACCEPTED:d} and d.evidence = 0
+    order by d.endpoint_id for update of d
+), u as (
+    update delivery d set state = {DeliveryState.CANCELLED:d}, reason = {Decision.CANCELLED_BY_PERSON:d},
+           done_at = $3
+    from o where d.update_id = $2 and d.channel = {ChannelKind.BANNER.code}
+             and d.endpoint_id = o.endpoint_id and d.slice_id = o.slice_id
+)
+select slice_id, slice_state, attempt, evidence, count(*) as n from o group by 1, 2, 3, 4
+"""
+# An update nobody was told of is taken back whole; one that some were told stays on the record.
+SETTLE_UPDATE_SQL = """
+update incident_update set state = $2, state_detail = 'cancelled by a person' where id = $1
+returning incident_id
+"""
+RESTORE_INCIDENT_SQL = """
+update incident i set severity = u.severity, status = u.status, visibility = u.visibility,
+       component_ids = u.component_ids,
+       resolved_at = case when u.kind = 'resolved' then i.resolved_at end
+from (select * from incident_update where incident_id = $1 and state not in ('draft', 'cancelled')
+      order by seq desc limit 1) u
+where i.id = $1
+"""
+BANNER_EVENT_SQL = """
+with fresh as (
+    insert into banner_event (incident_id, update_id, at) values ($1, $2, $3) returning id
+)
+select pg_notify('tidings_banner', id::text) from fresh
+"""
 SENDERS_SQL = f"""
 select distinct sender_id from slice
 where dispatch_id = $1 and state = {SliceState.WAITING:d} and sender_id is not null
@@ -61,6 +105,17 @@ select t.i - 1 as status, sum(t.n)::bigint as n
 from slice s, unnest(s.n_by_status) with ordinality as t(n, i)
 where s.dispatch_id = $1 group by t.i having sum(t.n) <> 0 order by t.i
 """
+
+
+NEVER_LEFT = frozenset(
+    {
+        Shown.CANCELLED,
+        Shown.SUPERSEDED,
+        Shown.SUPPRESSED,
+        Shown.UNREACHABLE,
+        Shown.EXPIRED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +131,42 @@ async def cancel(conn: Connection, dispatch_id: int, *, now: datetime) -> Counts
 
     Raises RefusedError for an unknown dispatch or one that is over.
     """
-    await _lock(conn, dispatch_id)
+    dispatch = await _lock(conn, dispatch_id)
     await conn.execute(CANCEL_SQL, dispatch_id, now)
     changed = await withdraw(conn, dispatch_id, now=now)
-    return Counts(changed, await counts(conn, dispatch_id))
+    changed += await _take_banners_down(conn, dispatch, now)
+    found = await counts(conn, dispatch_id)
+    untold = not set(found) - {status.word for status in NEVER_LEFT}
+    await _settle_update(conn, dispatch, now, untold=untold)
+    return Counts(changed, found)
+
+
+async def _take_banners_down(conn: Connection, dispatch: asyncpg.Record, now: datetime) -> int:
+    moves: dict[int, Counter[int]] = {}
+    changed = 0
+    for group in await conn.fetch(UNSEEN_BANNERS_SQL, dispatch["id"], dispatch["update_id"], now):
+        place, attempt, evidence = (
+            SliceState(group["slice_state"]),
+            group["attempt"],
+            group["evidence"],
+        )
+        change = moves.setdefault(group["slice_id"], Counter())
+        change[shown(DeliveryState.ACCEPTED, place, attempt, evidence)] -= group["n"]
+        change[shown(DeliveryState.CANCELLED, place, attempt, evidence)] += group["n"]
+        changed += group["n"]
+    await tally.add(conn, moves, STATUS_COUNT)
+    return changed
+
+
+async def _settle_update(
+    conn: Connection, dispatch: asyncpg.Record, now: datetime, *, untold: bool
+) -> None:
+    update = dispatch["update_id"]
+    state = "cancelled" if untold else "planned"
+    incident = await conn.fetchval(SETTLE_UPDATE_SQL, update, state)
+    if untold:
+        await conn.execute(RESTORE_INCIDENT_SQL, incident)
+    await conn.execute(BANNER_EVENT_SQL, incident, update, now)
 
 
 async def withdraw(conn: Connection, dispatch_id: int, *, now: datetime) -> int:
@@ -113,9 +200,10 @@ async def pause(conn: Connection, dispatch_id: int, *, now: datetime) -> Counts:
 
 
 async def resume(conn: Connection, dispatch_id: int) -> Counts:
-    """Let a paused dispatch go on. Raises RefusedError when it is not paused."""
+    """Let a paused dispatch go on, and what was held with it. Raises RefusedError when neither is."""
     dispatch = await _lock(conn, dispatch_id)
-    if dispatch["paused_at"] is None:
+    held = await conn.fetch(FREE_HELD_SQL, dispatch_id)
+    if dispatch["paused_at"] is None and not held:
         raise conflict("not-paused", "The dispatch is not paused")
     await conn.execute(RESUME_SQL, dispatch_id)
     senders = await conn.fetch(SENDERS_SQL, dispatch_id)

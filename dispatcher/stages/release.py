@@ -43,7 +43,8 @@ LOOK_AHEAD = 200
 # releasing further would only let reserved moments pass unused.
 MAX_UNBEGUN = 40
 
-LOCK_SENDER_SQL = "select * from sender where id = $1 for update"
+# Not "for update": that would wait for every record, whose slices refer to the sender.
+LOCK_SENDER_SQL = "select * from sender where id = $1 for no key update"
 UNBEGUN_SQL = f"""
 select count(*) from slice where state = {SliceState.RELEASED:d} and sender_id = $1
 """
