@@ -119,7 +119,10 @@ async def serve(ctx: Context, stop: asyncio.Event) -> None:
 
 
 async def work(ctx: Context, stop: asyncio.Event) -> None:
-    """Run consumers and clocks until `stop`, then drain: nothing new is begun, what is in flight ends."""
+    """Run consumers and clocks until `stop`, then drain: nothing new is begun, what is in flight ends.
+
+    Raises whatever ended one of them before that: half a worker would look alive and do half the work.
+    """
     worker = uuid.uuid4()
     async with ctx.pool.acquire() as conn:
         await sync_senders(conn, ctx, now=ctx.now(), decide=True)
@@ -131,7 +134,12 @@ async def work(ctx: Context, stop: asyncio.Event) -> None:
     log.info("worker_started", worker=str(worker))
     tasks = [asyncio.create_task(item) for item in _loops(ctx, stop)]
     try:
-        await stop.wait()
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for task in tasks:
+            if task.done() and not stop.is_set():
+                task.result()
         await _drain(ctx, tasks)
     finally:
         for task in tasks:

@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 Handler = Callable[[int], Awaitable[None]]
 
 RECONNECT_CAP_S = 15.0
+# What a database that is away, restarting or full looks like from here.
+AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 # The queue's own log is of no use once a job is settled; the sweep trims it to this age.
 TRIM_LOG_SQL = """
 delete from pgqueuer_log where id in (
@@ -97,17 +99,15 @@ async def consume(
     while not stop.is_set():
         try:
             conn = await connect()
-        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-            log.warning("queue_unreachable", consumer=consumer.name, error=type(error).__name__)
-        else:
             try:
                 await _run_manager(conn, consumer, pace=pace, stop=stop)
                 pause = 0.2
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-                log.warning("queue_lost", consumer=consumer.name, error=type(error).__name__)
             finally:
-                with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                with suppress(*AWAY):
                     await conn.close(timeout=2)
+        # PgQueuer raises errors of its own when its listener is lost; whatever it was, look again.
+        except Exception as error:  # noqa: BLE001
+            log.warning("queue_lost", consumer=consumer.name, error=type(error).__name__)
         if not stop.is_set():
             # Jitter keeps a fleet from reconnecting in step.
             await _sleep_or_stop(stop, pause * random.uniform(0.5, 1.5))
@@ -158,8 +158,12 @@ async def tick(work: Callable[[], Awaitable[None]], *, every_s: float, stop: asy
     while not stop.is_set():
         try:
             await work()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-            log.warning("tick_failed", error=type(error).__name__, detail=str(error)[:200])
+        # A clock that stops is worse than one that fails and says so: the next turn may do better.
+        except Exception as error:
+            if isinstance(error, AWAY):
+                log.warning("tick_failed", error=type(error).__name__, detail=str(error)[:200])
+            else:
+                log.exception("tick_failed")
         await _sleep_or_stop(stop, every_s * random.uniform(0.9, 1.1))
 
 

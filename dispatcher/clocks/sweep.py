@@ -13,7 +13,8 @@ from dispatcher.stages.send.turn import planned, turned
 log = structlog.get_logger(__name__)
 
 UPDATES_SQL = """
-select id, state, severity from incident_update where state in ('accepted', 'composed', 'approved') limit 200
+select id, state, severity from incident_update where state in ('accepted', 'composed', 'approved')
+order by severity, id desc limit 200
 """
 # Released but not begun: its job is lost, or about to start; the epoch decides if both try.
 RELEASED_SQL = f"""

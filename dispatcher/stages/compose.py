@@ -79,9 +79,13 @@ async def render(
 ) -> tuple[list[Rendering], list[Finding]]:
     """All renderings of one update row and what lint says of them. Raises TemplateError."""
     severity = Severity(update["severity"])
-    segments = update["audience"]["segments"] or list(ctx.segment_rules.segments)
+    audience = update["audience"]
+    segments = audience["segments"] or list(ctx.segment_rules.segments)
+    # What is meant for some accounts or segments only is not for the public voice.
+    for_all = not audience["segments"] and not audience["account_ids"]
     channels = {
-        name: set(kinds) | ({ChannelKind.SOCIAL} if ctx.policy.posts(severity) else set())
+        name: set(kinds)
+        | ({ChannelKind.SOCIAL} if for_all and ctx.policy.posts(severity) else set())
         for name, kinds in ctx.policy.channel_map(segments, severity).items()
     }
     previous = await conn.fetchval(PREVIOUS_SQL, update["incident_id"], update["seq"])

@@ -105,3 +105,17 @@ async def test_facts_that_cannot_be_worded_are_refused_at_the_door(ctx: Context)
             await take_in(conn, ctx, body, actor="test", now=ctx.now())
     assert caught.value.kind == "cannot-be-worded"
     assert await ctx.pool.fetchval(COUNT) == 0
+
+
+async def test_colleagues_alone_are_no_audience_of_a_customer_incident(ctx: Context) -> None:
+    await seed(ctx, [contact(1, "small"), contact(2, "staff")])
+    await ctx.pool.execute("update account set segment = 'internal' where external_id = 'staff'")
+    await ctx.pool.execute(
+        "delete from usage where account_id = (select id from account where external_id = 'small')"
+    )
+    await ctx.pool.execute(
+        "delete from usage where account_id = (select id from account where external_id = 'staff')"
+    )
+    assert await refused(ctx) == [("/audience", "empty")]
+    accepted = await post(ctx, update(ctx, incident={"visibility": "internal"}))
+    assert accepted.state == "dispatching"

@@ -79,12 +79,12 @@ async def test_cancel_withdraws_exactly_what_has_not_left(
     left = len(sandbox.ledger)
     assert left == 3
     done = await in_transaction(ctx, "cancel", accepted.dispatch_id)
-    assert done == Counts(3, {"accepted": 6, "cancelled": 3})
+    assert done == Counts(6, {"accepted": 3, "cancelled": 6})
     for slice_id in released:
         await send.run(ctx, slice_id)
     await send_all(ctx)
     assert len(sandbox.ledger) == left
-    assert await recounted(ctx, accepted.update_id) == {"accepted": 6, "cancelled": 3}
+    assert await recounted(ctx, accepted.update_id) == {"accepted": 3, "cancelled": 6}
 
 
 async def test_what_is_over_cannot_be_cancelled_again(ctx: Context) -> None:
@@ -169,3 +169,57 @@ async def test_a_slice_that_is_claimed_too_often_is_held_and_shown(ctx: Context)
     )
     assert (await statuses(ctx, accepted.dispatch_id))["queued"] == 1
     assert await recounted(ctx, accepted.update_id) == await statuses(ctx, accepted.dispatch_id)
+
+
+async def test_what_was_held_can_be_resumed_or_cancelled(
+    ctx: Context, sandbox: RunningSandbox
+) -> None:
+    await seed(ctx, [contact(1, "small", phone=None, app_user=None, sms_consent=None)])
+    first = await post(ctx, update(ctx))
+    await plan_out(ctx, first)
+    for _ in range(2):
+        (slice_id,) = await release_all(ctx)
+        for _ in range(MAX_RECLAIMS + 1):
+            await claim(ctx, slice_id)
+        await in_transaction(ctx, "resume", first.dispatch_id)
+    await send_all(ctx)
+    assert len(sandbox.ledger) == 1
+
+
+async def test_an_update_cancelled_before_anybody_was_told_never_happened(ctx: Context) -> None:
+    await seed(ctx, [contact(1, "small")])
+    first = await post(ctx, update(ctx))
+    await plan_out(ctx, first)
+    await send_all(ctx)
+    mistake = await post(ctx, update(ctx, status="resolved", facts={"next_update_by": None}))
+    await plan_out(ctx, mistake)
+    assert await ctx.pool.fetchval("select status from incident") == "resolved"
+    done = await in_transaction(ctx, "cancel", mistake.dispatch_id)
+    assert done.by_status == {"cancelled": 3}
+    incident = await ctx.pool.fetchrow("select status, resolved_at from incident")
+    assert incident is not None
+    assert tuple(incident) == ("investigating", None)
+    later = await post(ctx, update(ctx, status="identified"))
+    assert later.state == "dispatching"
+
+
+async def test_an_update_that_some_were_told_stays_on_the_record(ctx: Context) -> None:
+    await seed(ctx, [contact(1, "small")])
+    accepted = await post(ctx, update(ctx))
+    await plan_out(ctx, accepted)
+    released = await release_all(ctx)
+    await send.run(ctx, released[0])
+    await in_transaction(ctx, "cancel", accepted.dispatch_id)
+    assert await ctx.pool.fetchval("select state from incident_update") == "planned"
+
+
+async def test_cancelling_before_the_words_are_made_stops_everything(
+    ctx: Context, sandbox: RunningSandbox
+) -> None:
+    await seed(ctx, [contact(1, "small")])
+    accepted = await post(ctx, update(ctx))
+    await in_transaction(ctx, "cancel", accepted.dispatch_id)
+    await plan_out(ctx, accepted)
+    await send_all(ctx)
+    assert len(sandbox.ledger) == 0
+    assert await ctx.pool.fetchval("select count(*) from delivery") == 0

@@ -69,7 +69,7 @@ async def test_lower_lanes_keep_a_tenth_while_p0_never_ends(
     await ctx.pool.execute(COPY_SLICES_SQL, accepted.update_id, 0, 200)
     await ctx.pool.execute("delete from slice where channel = 2 and n = 1")
     lanes: Counter[bool] = Counter()
-    for _ in range(600):
+    for _ in range(200):
         await release.run(ctx, sender)
         for row in await ctx.pool.fetch(
             "update slice set state = 4 where state = 1 and channel = 2 returning lane"

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from dispatcher.context import Context
+from dispatcher.pipeline import release_update
 from dispatcher.sandbox import Provider, RunningSandbox
 from tests.flow.story import (
     MovableClock,
@@ -94,3 +95,46 @@ async def test_what_is_too_old_to_help_is_not_sent(
     assert await statuses(ctx, accepted.dispatch_id) == {"expired": 2, "accepted": 1}
     assert await recounted(ctx, accepted.update_id) == {"expired": 2, "accepted": 1}
     await apply_receipts(ctx)
+
+
+async def test_an_all_clear_outlives_the_promise_it_was_given_before(
+    ctx: Context, clock: MovableClock
+) -> None:
+    await seed(ctx, [contact(1, "small")])
+    await plan_out(ctx, first := await post(ctx, update(ctx)))
+    await send_all(ctx)
+    clock.move(timedelta(minutes=59))
+    body = update(ctx, status="resolved").model_dump(mode="json", exclude_unset=True)
+    del body["facts"]
+    over = await post(ctx, type(update(ctx)).model_validate(body))
+    await plan_out(ctx, over)
+    clock.move(timedelta(minutes=5))
+    await send_all(ctx)
+    assert await statuses(ctx, over.dispatch_id) == {"accepted": 3}
+    assert first.incident_id == over.incident_id
+
+
+async def test_a_draft_that_waited_long_is_fresh_when_it_is_released(
+    ctx: Context, clock: MovableClock
+) -> None:
+    await seed(ctx, [contact(1, "small")])
+    promise = (ctx.now() + timedelta(hours=12)).isoformat()
+    draft = await post(ctx, update(ctx, mode="draft", facts={"next_update_by": promise}))
+    clock.move(timedelta(hours=9))
+    async with ctx.pool.acquire() as conn, conn.transaction():
+        released = await release_update(conn, ctx, draft.update_id, now=ctx.now())
+    await plan_out(ctx, released)
+    await send_all(ctx)
+    assert await statuses(ctx, released.dispatch_id) == {"accepted": 3}
+
+
+async def test_what_is_meant_for_some_accounts_is_not_posted_in_public(
+    ctx: Context, sandbox: RunningSandbox
+) -> None:
+    await seed(ctx, [contact(1, "small"), contact(2, "other")])
+    accepted = await post(
+        ctx, update(ctx, incident={"visibility": "public"}, audience={"account_ids": ["small"]})
+    )
+    await plan_out(ctx, accepted)
+    await send_all(ctx)
+    assert sandbox.ledger.accepted[Provider.X] == 0

@@ -1,6 +1,6 @@
 """Accept: upsert the incident, append the update, open its dispatch. The caller owns the transaction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -44,11 +44,13 @@ insert into incident_update (id, incident_id, seq, kind, status, severity, visib
                              internal, note, audience, component_ids, mode, state, created_by, at)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 """
-COUNT_UPDATE_SQL = "update incident set last_seq = $2, last_update_id = $3 where id = $1"
+COUNT_UPDATE_SQL = """
+update incident set last_seq = $2, last_update_id = $3, lead = coalesce($4, lead) where id = $1
+"""
 # A draft changes nothing the public can see, so this runs when an update is on its way.
 MOVE_INCIDENT_SQL = """
 update incident set visibility = $2, severity = $3, status = $4, component_ids = $5,
-       lead = coalesce($6, lead), resolved_at = case when $7 then coalesce(resolved_at, $8) end
+       resolved_at = case when $6 then coalesce(resolved_at, $7) end
 where id = $1
 """
 OPEN_DISPATCH_SQL = """
@@ -112,7 +114,6 @@ async def accept(
         incident["id"],
         revision,
         status=body.status,
-        lead=body.incident.lead,
         now=now,
     )
     return AcceptedUpdate(
@@ -151,7 +152,7 @@ async def release_draft(
     await _refuse_empty_audience(conn, ctx, revision, now)
     await conn.execute(RELEASE_DRAFT_SQL, update_id)
     dispatch_id = await _open(
-        conn, update_id, row["incident_id"], revision, status=row["status"], lead=None, now=now
+        conn, update_id, row["incident_id"], revision, status=row["status"], now=now
     )
     return AcceptedUpdate(
         row["incident_id"], update_id, dispatch_id, "dispatching", (), revision.visibility
@@ -279,6 +280,10 @@ async def _refuse_empty_audience(
         component_ids=revision.component_ids,
         audience=revision.audience,
     )
+    # Segments that are always told would hide that no customer is concerned.
+    named = set(revision.audience["segments"]) & set(query.always_segments)
+    if revision.visibility != "internal" and not named:
+        query = replace(query, always_segments=())
     if await is_empty(conn, query, now):
         raise RefusedError(
             422,
@@ -320,7 +325,7 @@ async def _append(
         actor,
         now,
     )
-    await conn.execute(COUNT_UPDATE_SQL, incident["id"], seq, update_id)
+    await conn.execute(COUNT_UPDATE_SQL, incident["id"], seq, update_id, body.incident.lead)
     return update_id
 
 
@@ -331,7 +336,6 @@ async def _open(
     revision: _Revision,
     *,
     status: str,
-    lead: str | None,
     now: datetime,
 ) -> int:
     await conn.execute(
@@ -341,7 +345,6 @@ async def _open(
         int(revision.severity),
         status,
         revision.component_ids,
-        lead,
         status in ENDED,
         now,
     )

@@ -6,11 +6,13 @@ from segments.audience import AUDIENCE_PARAMS, AUDIENCE_SQL
 _P = AUDIENCE_PARAMS
 
 CLAIM_SQL = """
-select d.id as dispatch_id, d.cursor, d.wave, u.*
+select d.id as dispatch_id, d.cursor, d.wave, d.created_at as decided_at, u.*
 from dispatch d join incident_update u on u.id = d.update_id
 where d.update_id = $1 and d.state = 'planning' and u.state = 'approved'
-for update of d
 """
+# One planner at a time. Not the dispatch's row lock: every intent wants to look at that row, and a
+# range takes a while; the cursor is moved only where nobody cancelled meanwhile.
+ALONE_SQL = "select pg_try_advisory_xact_lock(7202603, hashint8($1))"
 LAST_CONTACT_SQL = "select coalesce(max(id), 0) from contact"
 SENDERS_SQL = """
 select distinct on (channel) id, channel, configured, limits from sender
@@ -147,7 +149,9 @@ select d.slice_id, $1, $5, $6, r.id, $7, 3, 1, $8::smallint,
 from d, r
 """
 
-MOVE_CURSOR_SQL = "update dispatch set cursor = $2 where id = $1"
+MOVE_CURSOR_SQL = """
+update dispatch set cursor = $3 where id = $1 and state = 'planning' and cursor = $2 returning id
+"""
 PLANNED_SQL = """
 update dispatch set state = 'sending', planned_at = $2 where id = $1 and state = 'planning'
 """

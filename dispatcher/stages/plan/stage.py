@@ -33,12 +33,19 @@ SLICE_LIMIT = {
 }
 
 
+class CancelledMeanwhileError(Exception):
+    """Somebody cancelled the dispatch while a range was planned; the range is taken back."""
+
+
 async def run(ctx: Context, update_id: int) -> None:
     """Fan one approved update out, range by range; every committed range may start sending at once."""
     planned = 0
     while True:
         async with ctx.pool.acquire() as conn:
-            done, fresh = await _plan_range(conn, ctx, update_id)
+            try:
+                done, fresh = await _plan_range(conn, ctx, update_id)
+            except CancelledMeanwhileError:
+                return
             planned += fresh
             if done:
                 if planned >= ANALYZE_FROM:
@@ -51,6 +58,8 @@ async def run(ctx: Context, update_id: int) -> None:
 async def _plan_range(conn: Connection, ctx: Context, update_id: int) -> tuple[bool, int]:
     async with planned_for_its_values(conn):
         now = ctx.now()
+        if not await conn.fetchval(sql.ALONE_SQL, update_id):
+            return True, 0
         update = await conn.fetchrow(sql.CLAIM_SQL, update_id)
         if update is None:
             return True, 0
@@ -58,7 +67,9 @@ async def _plan_range(conn: Connection, ctx: Context, update_id: int) -> tuple[b
         lo, hi = update["cursor"], min(update["cursor"] + RANGE, last)
         ways = await _ways(conn, ctx, update, now)
         row = await _fan_out(conn, ctx, update, ways, lo=lo, hi=hi, now=now)
-        await conn.execute(sql.MOVE_CURSOR_SQL, update["dispatch_id"], hi)
+        dispatch = update["dispatch_id"]
+        if await conn.fetchval(sql.MOVE_CURSOR_SQL, dispatch, update["cursor"], hi) is None:
+            raise CancelledMeanwhileError
         priority = 10 - update["severity"]
         events = [Event("slices.waiting", sender, priority) for sender in row["senders"] or ()]
         finished = hi >= last
@@ -80,8 +91,9 @@ async def _ways(
     for kind in ChannelKind:
         sender = senders.get(kind.code)
         life = severity.time_to_live.get(kind, timedelta(days=2))
-        expires = update["at"] + life
-        if facts.next_update_by is not None and facts.next_update_by > now:
+        expires = update["decided_at"] + life
+        # The promise of another update ends with the incident; an all-clear outlives it.
+        if update["kind"] != "resolved" and facts.next_update_by and facts.next_update_by > now:
             expires = min(expires, facts.next_update_by)
         ways[kind.code] = {
             "sender_id": sender["id"] if sender else None,

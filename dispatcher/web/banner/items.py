@@ -37,8 +37,10 @@ NEWEST_SQL = """
 select i.id as incident_id, i.started_at, i.resolved_at, u.id as update_id, u.seq
 from incident i
 join lateral (
-    select id, seq from incident_update
-    where incident_id = i.id and state = 'planned' order by seq desc limit 1) u on true
+    select n.id, n.seq from incident_update n
+    where n.incident_id = i.id and n.state = 'planned'
+      and not exists (select from dispatch d where d.update_id = n.id and d.state = 'cancelled')
+    order by n.seq desc limit 1) u on true
 where (i.resolved_at is null or i.resolved_at > $1) and ($2::bigint[] is null or i.id = any($2))
 order by i.id desc limit 100
 """

@@ -1,0 +1,55 @@
+"""Nothing stops silently: a clock that fails turns again, and a consumer whose listener is lost comes back."""
+
+import asyncio
+
+import asyncpg
+from pgqueuer.errors import FailingListenerError
+
+from dispatcher.db import Connection
+from dispatcher.jobs import Consumer, Event, Pace, consume, publish, tick
+from tests.flow.story import eventually
+
+
+async def test_a_clock_whose_turn_fails_turns_again() -> None:
+    turns: list[int] = []
+    stop = asyncio.Event()
+
+    async def work() -> None:
+        turns.append(1)
+        if len(turns) < 3:
+            raise LookupError("a bug")
+        stop.set()
+
+    await asyncio.wait_for(tick(work, every_s=0.01, stop=stop), 10)
+    assert len(turns) == 3
+
+
+async def test_a_consumer_that_cannot_connect_or_loses_its_listener_tries_again(
+    database_url: str,
+) -> None:
+    done: list[int] = []
+    failures = [FailingListenerError(), OSError("refused"), asyncpg.InterfaceError("closed")]
+    stop = asyncio.Event()
+
+    async def connect() -> Connection:
+        if failures:
+            raise failures.pop()
+        return await asyncpg.connect(database_url)
+
+    async def handler(key: int) -> None:
+        done.append(key)
+        stop.set()
+
+    conn = await asyncpg.connect(database_url)
+    await publish(conn, [Event("something", 7)])
+    await conn.close()
+    consumer = Consumer(name="test", handlers={"something": handler}, batch=1, concurrency=2)
+    pace = Pace(heartbeat_s=1, dequeue_timeout_s=0.2)
+    running = asyncio.create_task(consume(connect, consumer, pace=pace, stop=stop))
+
+    async def finished() -> bool:
+        return running.done()
+
+    await eventually(finished, within=30, what="the consumer's end")
+    running.result()
+    assert done == [7]
