@@ -14,7 +14,8 @@ from dispatcher.ids import DeliveryKey
 from dispatcher.rules.states import Purpose, SliceState
 from dispatcher.stages import track
 from dispatcher.stages.accept import AcceptedUpdate
-from dispatcher.stages.send.claim import Claim, claim, commit_intent
+from dispatcher.stages.send.claim import Claim, claim
+from dispatcher.stages.send.intent import commit_intent
 from tests.faults.people import crowd
 from tests.flow.story import (
     eventually,

@@ -12,7 +12,8 @@ from dispatcher.db import in_transaction
 from dispatcher.rules.states import SliceState
 from dispatcher.sandbox import RunningSandbox
 from dispatcher.stages import control, send
-from dispatcher.stages.send.claim import claim, commit_intent
+from dispatcher.stages.send.claim import claim
+from dispatcher.stages.send.intent import commit_intent
 from dispatcher.stages.send.record import Answers, record
 from tests.faults.moments import (
     Flight,

@@ -14,7 +14,8 @@ from dispatcher.failpoints import arm
 from dispatcher.rules.states import SliceState
 from dispatcher.sandbox import RunningSandbox
 from dispatcher.stages import approve, compose, control, plan, release, send
-from dispatcher.stages.send.claim import claim, commit_intent
+from dispatcher.stages.send.claim import claim
+from dispatcher.stages.send.intent import commit_intent
 from dispatcher.stages.send.record import Answers, finish, record
 from tests.faults.moments import (
     Flight,
@@ -111,6 +112,17 @@ async def test_an_answer_that_comes_while_the_sweep_gives_a_slice_up_only_adds_f
     await reconcile(ctx)
     assert await slice_state(ctx, flight.held.id) is SliceState.DONE
     assert await assert_counted(ctx, flight.accepted) == {"accepted": 3}
+
+
+async def test_an_answer_that_comes_after_its_receipts_takes_nothing_from_them(
+    ctx: Context,
+) -> None:
+    flight = await in_flight(ctx, mails=3)
+    await told_of(ctx, flight, Fact.DELIVERED, flight.endpoints)
+    await apply_receipts(ctx)
+    assert await assert_counted(ctx, flight.accepted) == {"delivered": 3}
+    await write(ctx, flight)
+    assert await assert_counted(ctx, flight.accepted) == {"delivered": 3}
 
 
 async def test_receipts_that_come_while_a_slice_ends_in_doubt_are_counted_once(
