@@ -6,7 +6,7 @@ be counted under two states.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from dispatcher.db import Connection
 
@@ -25,6 +25,8 @@ update slice s set n_by_status = (
 from locked l where s.id = l.id and s.id = any($1::bigint[])
 """
 
+TOUCH_SQL = "update slice set n_merges = n_merges + 1 where id = any($1::bigint[])"
+
 Moves = Mapping[int, Counter[int]]
 
 
@@ -35,3 +37,8 @@ async def add(conn: Connection, moves: Moves, statuses: int) -> None:
         return
     flat = [change[code] for change in real.values() for code in range(statuses)]
     await conn.execute(ADD_SQL, list(real), flat, statuses)
+
+
+async def touch(conn: Connection, slice_ids: Collection[int]) -> None:
+    """Note that receipts were merged, whether or not a counter moved; the caller holds these slices."""
+    await conn.execute(TOUCH_SQL, slice_ids)

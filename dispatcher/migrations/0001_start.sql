@@ -236,6 +236,8 @@ create table bucket (
 
 -- ── dispatch: one fan-out wave, its slices, their deliveries ─────────────────────────────────
 
+-- curve and account_update are made by the report's job: looked at last at curve_at, and of slices that
+-- had the mark curve_of (see the report's rollup).
 create table dispatch (
     id             bigint generated always as identity primary key,
     update_id      bigint not null references incident_update,
@@ -247,6 +249,7 @@ create table dispatch (
     cursor         bigint not null default 0,
     curve          jsonb,
     curve_at       timestamptz,
+    curve_of       numeric,
     created_at     timestamptz not null,
     planned_at     timestamptz,
     completed_at   timestamptz,
@@ -260,6 +263,7 @@ create sequence slice_number;
 
 -- state: 0 waiting, 1 released, 2 in flight, 3 ambiguous, 4 done, 5 held (quarantined).
 -- n_by_status counts its deliveries by shown status, index = status code + 1.
+-- n_merges moves whenever receipts are merged into its deliveries: a roll-up made before is behind.
 create table slice (
     id               bigint primary key default nextval('slice_number') << 20,
     update_id        bigint not null,
@@ -289,7 +293,8 @@ create table slice (
     provider_ref     text not null default '',
     detail           text not null default '',
     endpoint_ids     bigint[] not null,
-    n_by_status      int[] not null
+    n_by_status      int[] not null,
+    n_merges         int not null default 0
 ) with (fillfactor = 60);
 create index slice_waiting on slice (sender_id, lane, update_id desc, id) where state = 0;
 create index slice_moving on slice (state, incident_id, channel, update_id) where state in (1, 2, 3);

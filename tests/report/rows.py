@@ -1,15 +1,18 @@
 """Rows made by hand, so that every answer is known beforehand."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from channels.model import ChannelKind, Fact
+from dispatcher import tally
 from dispatcher.db import Connection
 from dispatcher.ids import Signer
 from dispatcher.rules.states import (
     STATUS_COUNT,
     DeliveryState,
+    Shown,
     SliceState,
     bit,
     fact_code,
@@ -228,6 +231,21 @@ class Book:
         )
         for seconds, fact in row.facts:
             await self.receipt(kind, row.endpoint(kind), fact, seconds)
+
+    async def prove(
+        self, slice_id: int, kind: ChannelKind, person: "Person", seconds: float
+    ) -> None:
+        """A first receipt for something accepted, merged as the tracker does it."""
+        endpoint = person.endpoints[kind]
+        await self.receipt(kind, endpoint, Fact.DELIVERED, seconds)
+        await self.conn.execute(
+            "update delivery set evidence = $3 where slice_id = $1 and endpoint_id = $2",
+            slice_id,
+            endpoint,
+            bit(Fact.DELIVERED),
+        )
+        moved: Counter[int] = Counter({Shown.ACCEPTED: -1, Shown.DELIVERED: 1})
+        await tally.add(self.conn, {slice_id: moved}, STATUS_COUNT)
 
     async def receipt(self, kind: ChannelKind, endpoint: int, fact: Fact, seconds: float) -> None:
         moment = at(seconds)
