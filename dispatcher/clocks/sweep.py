@@ -7,6 +7,7 @@ from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.jobs import Event, publish
 from dispatcher.rules.states import STATUS_COUNT, SliceState
+from dispatcher.stages import report
 from dispatcher.stages.control import withdraw
 from dispatcher.stages.send.turn import planned, turned
 
@@ -35,7 +36,6 @@ select distinct s.dispatch_id from slice s join dispatch d on d.id = s.dispatch_
 where d.state = 'cancelled' and s.state in ({SliceState.WAITING:d}, {SliceState.RELEASED:d}) limit 50
 """
 RECEIPTS_SQL = "select exists (select from receipt_batch)"
-DISPATCHES_SQL = "select id from dispatch where state = 'sending' order by id limit 200"
 
 _NEXT = {
     "accepted": "update.accepted",
@@ -67,7 +67,7 @@ async def _due(conn: Connection, ctx: Context) -> list[Event]:
         events.append(Event(name, row["id"], 10 - row["lane"]))
     if await conn.fetchval(RECEIPTS_SQL):
         events.append(Event("receipts.arrived", 0, 5))
-    events += [Event("dispatch.planned", row["id"], 1) for row in await conn.fetch(DISPATCHES_SQL)]
+    events += [Event("dispatch.planned", key, 1) for key in await report.due(conn, now=ctx.now())]
     return events
 
 
