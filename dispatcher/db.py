@@ -26,6 +26,8 @@ _MIGRATIONS: Final = files("dispatcher") / "migrations"
 _MIGRATION_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _ADVISORY_LOCK: Final = 0x7469_6469_6E67_7300  # "tidings" in bytes
 _BACKOFF_S: Final = 0.02
+# A process that is frozen inside a transaction must not hold its locks against all the others.
+_IDLE_IN_TRANSACTION_S: Final = 10
 
 CREATE_MIGRATION_SQL = """
 create table if not exists migration (
@@ -80,6 +82,7 @@ async def open_pool(dsn: str, limits: PoolLimits, *, application_name: str = "ti
                 "application_name": application_name,
                 "timezone": "UTC",
                 "statement_timeout": str(int(limits.statement_timeout_s * 1000)),
+                "idle_in_transaction_session_timeout": f"{_IDLE_IN_TRANSACTION_S}s",
             },
         )
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError) as error:
