@@ -7,7 +7,7 @@ from dispatcher.db import Connection
 from dispatcher.rules.policy import load_policy
 from dispatcher.rules.problem import RefusedError
 from dispatcher.rules.states import DeliveryState, SliceState
-from dispatcher.stages.report import DispatchReport, dispatch_report, latest_dispatch
+from dispatcher.stages.report import DispatchReport, dispatch_report, latest_dispatch, roll_up
 from segments.model import Exclusion
 from tests.report.rows import (
     SIGNER,
@@ -197,6 +197,46 @@ async def test_only_the_first_update_of_an_incident_has_the_first_notice(book: B
     report = await report_of(book)
     assert report.everyone.first_notice is None
     assert report.everyone.seconds_to["100"] == 1.0
+
+
+async def test_a_cancelled_update_nobody_was_told_of_was_not_the_first_notice(book: Book) -> None:
+    ada = await book.person("Ada", await book.account("Big", "enterprise"), EMAIL)
+    await book.open()
+    await book.slice("enterprise", EMAIL, Row(ada, DeliveryState.CANCELLED))
+    await book.conn.execute("update incident_update set state = 'cancelled'")
+    await book.open(moment=at(60))
+    await book.slice("enterprise", EMAIL, told(ada, 61))
+    assert (await report_of(book)).everyone.first_notice is not None
+
+
+async def test_a_draft_counts_from_its_release_but_the_promise_from_the_incident(
+    book: Book,
+) -> None:
+    ada = await book.person("Ada", await book.account("Big", "enterprise"), EMAIL)
+    await book.open(severity=0)
+    await book.conn.execute("update dispatch set created_at = $1", at(3590))
+    await book.slice("enterprise", EMAIL, told(ada, 3601))
+    report = await report_of(book, seconds=7200)
+    assert report.everyone.seconds_to["100"] == 11.0
+    assert report.curve.series["any"] == ((11.0, 1),)
+    assert report.everyone.first_notice is not None
+    assert (report.everyone.first_notice.deadline, report.everyone.first_notice.late) == (
+        at(3600),
+        1,
+    )
+
+
+async def test_the_stored_curve_is_served_until_a_slice_has_changed(book: Book) -> None:
+    ada = await book.person("Ada", await book.account("Big"), EMAIL)
+    await book.open()
+    number = await book.slice("smb", EMAIL, accepted(ada))
+    async with book.conn.transaction():
+        await roll_up(book.conn, book.dispatch, now=at(5))
+    known = {"people": 1, "series": {"any": [[1.5, 1]]}}
+    await book.conn.execute("update dispatch set curve = $1", known)
+    assert (await report_of(book)).curve.series == {"any": ((1.5, 1),)}
+    await book.prove(number, EMAIL, ada, 7)
+    assert (await report_of(book)).curve.series["any"] == ((7.0, 1),)
 
 
 async def test_a_bounce_after_delivery_takes_the_proof_back(book: Book) -> None:

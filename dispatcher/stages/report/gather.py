@@ -36,6 +36,9 @@ TOLD_FACTS: Final = (
 TOLD_CODES: Final = tuple(fact_code(fact) for fact in TOLD_FACTS)
 _BANNER: Final = ChannelKind.BANNER.code
 
+LIMITS_SQL: Final = """
+set local statement_timeout = '10min'; set local work_mem = '64MB'; set local jit = off
+"""
 CREATE_SQL: Final = """
 create temp table report_raw (
     dispatch_id bigint, channel smallint, endpoint_id bigint, account_id bigint, contact_id bigint,
@@ -167,7 +170,7 @@ async def gathered(conn: Connection, update_id: int) -> AsyncIterator[None]:
     """
     async with conn.transaction():
         # A million deliveries take longer to read than any statement of the flow may.
-        await conn.execute("set local statement_timeout = '10min'")
+        await conn.execute(LIMITS_SQL)
         await conn.execute(CREATE_SQL)
         await conn.execute(RAW_SQL, update_id, TOLD_CODES)
         combinations = [_combination(row) for row in await conn.fetch(COMBINATIONS_SQL, _BANNER)]

@@ -1,6 +1,7 @@
 """The report as data: what `GET /v1/dispatches/{id}/report` answers and `tidings report` draws.
 
-Durations are seconds since the update was taken in; moments are UTC. Ids are public ids.
+Durations are seconds since it was decided to send: when the update was taken in, or a draft released.
+Moments are UTC, ids are public ids.
 """
 
 from collections.abc import Mapping
