@@ -18,6 +18,8 @@ class Decision(IntEnum):
     ERASED = 105
     NO_WORDS = 106
     ALREADY_TOLD = 107
+    UNSUBSCRIBED = 108
+    ADDRESS_CHANGED = 109
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,12 @@ REASONS: dict[int, Words] = {
     Decision.ERASED: Words("erased", "The person was erased", _NOTHING),
     Decision.NO_WORDS: Words("no_words", "No wording for this segment", "Check the templates."),
     Decision.ALREADY_TOLD: Words("already_told", "Proof of an earlier attempt arrived", _NOTHING),
+    Decision.UNSUBSCRIBED: Words("unsubscribed", "They unsubscribed before it left", _NOTHING),
+    Decision.ADDRESS_CHANGED: Words(
+        "address_changed",
+        "The address was changed or removed before it left",
+        "Tell them yourself.",
+    ),
 }
 
 

@@ -21,6 +21,7 @@ from dispatcher.rules.states import (
     SliceState,
     bit,
     fact_code,
+    next_attempt,
     shown,
 )
 from dispatcher.stages.send.claim import Claim
@@ -252,30 +253,48 @@ async def _record_deferred(
         await conn.execute(
             PAUSE_SENDER_SQL, row["sender_id"], again, answer.reason.name.lower(), now
         )
-    if again >= row["expires_at"]:
-        # A first attempt that may have left leaves the second one's end open too.
-        doubt = row["maybe_duplicate"]
-        await settle(
-            conn,
-            row,
-            endpoints,
-            state=DeliveryState.UNCONFIRMED if doubt else DeliveryState.EXPIRED,
-            reason=Decision.NO_PROOF if doubt else Decision.TIME_TO_LIVE,
-            evidence=0,
-            now=now,
-        )
-        return
     # What a whole sender was refused burnt no attempt of anybody.
     attempt = row["attempt"] if answer.sender_wide else min(row["attempt"] + 1, 250)
     lane = row["lane"] if answer.sender_wide else RETRY_LANE
-    await move(
+    await postpone(
         conn,
         row,
         endpoints,
         lane=lane,
         attempt=attempt,
-        not_before=again,
+        until=again,
         detail=answer.detail[:200],
+        now=now,
+    )
+
+
+async def postpone(  # noqa: PLR0913 - a slice's worth of keyword arguments
+    conn: Connection,
+    row: asyncpg.Record,
+    endpoints: Sequence[int],
+    *,
+    lane: int,
+    attempt: int,
+    until: datetime,
+    detail: str,
+    now: datetime,
+) -> None:
+    """Let planned deliveries of a slice in flight wait until then; what would be too old then, ends."""
+    if until < row["expires_at"]:
+        await move(
+            conn, row, endpoints, lane=lane, attempt=attempt, not_before=until, detail=detail
+        )
+        return
+    # A first attempt that may have left leaves the second one's end open too.
+    doubt = row["maybe_duplicate"]
+    await settle(
+        conn,
+        row,
+        endpoints,
+        state=DeliveryState.UNCONFIRMED if doubt else DeliveryState.EXPIRED,
+        reason=Decision.NO_PROOF if doubt else Decision.TIME_TO_LIVE,
+        evidence=0,
+        now=now,
     )
 
 
@@ -305,16 +324,12 @@ async def move(  # noqa: PLR0913 - a slice's worth of keyword arguments
     moves: dict[int, Counter[int]] = {row["id"]: Counter()}
     for group in moved:
         before, n = group["evidence"], group["n"]
-        after = before if attempt == group["attempt"] else _pushed(before)
+        after = before if attempt == group["attempt"] else next_attempt(before)
         there = moves.setdefault(group["id"], Counter())
         was = shown(DeliveryState.PLANNED, slice_state, group["attempt"], before)
         moves[row["id"]][was] -= n
         there[shown(DeliveryState.PLANNED, SliceState.WAITING, attempt, after)] += n
     await tally.add(conn, moves, STATUS_COUNT)
-
-
-def _pushed(evidence: int) -> int:
-    return ((evidence & 32767) | (evidence >> 16)) << 16
 
 
 async def finish(

@@ -23,7 +23,8 @@ from dispatcher.db import Connection, in_transaction
 from dispatcher.failpoints import reach
 from dispatcher.jobs import Event, publish
 from dispatcher.stages.send.build import Parcel, batch_message, build, single_message
-from dispatcher.stages.send.claim import Claim, claim, commit_intent, give_back
+from dispatcher.stages.send.claim import Claim, claim, give_back
+from dispatcher.stages.send.intent import commit_intent
 from dispatcher.stages.send.record import Answers, finish, record
 
 PUBLISHES = ("slices.waiting",)
@@ -193,6 +194,7 @@ _AWAY = (
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
 )

@@ -1,0 +1,217 @@
+"""Commit the intent to send a slice: the last moment at which anyone can say no."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+
+from dispatcher import tally
+from dispatcher.context import Context
+from dispatcher.db import Connection, one_row
+from dispatcher.rules.policy import Severity
+from dispatcher.rules.reasons import Decision
+from dispatcher.rules.states import (
+    FAILED_IN_ANY_ATTEMPT,
+    STATUS_COUNT,
+    TAKEN_IN_ANY_ATTEMPT,
+    TOLD_IN_ANY_ATTEMPT,
+    DeliveryState,
+    SliceState,
+    shown,
+)
+from dispatcher.stages.send.claim import Claim, give_back
+from dispatcher.stages.send.record import postpone
+from segments.model import Exclusion
+from segments.quiet import quiet_end
+
+LOCK_DISPATCH_SQL = """
+select d.state, d.paused_at is not null or coalesce(s.paused_until > $3, false) as paused
+from dispatch d left join sender s on s.id = $2 where d.id = $1 for share of d
+"""
+INTENT_SQL = f"""
+update slice set state = {SliceState.IN_FLIGHT:d}, request_id = $3, intent_at = $4, reclaims = 0,
+       lease_until = clock_timestamp() + make_interval(secs => $5)
+where id = $1 and epoch = $2 and state = {SliceState.RELEASED:d}
+returning id
+"""
+UPDATE_SQL = """
+select u.severity, u.component_ids,
+       array(select n.id from incident_update n where n.incident_id = u.incident_id
+             and n.id > u.id and n.state in ('approved', 'planned')) as newer,
+       array(select o.id from incident_update o where o.incident_id = u.incident_id
+             and o.id < u.id and o.state in ('approved', 'planned')) as older
+from incident_update u where u.id = $1
+"""
+# The rule of the audience for one person: the wish for a component of the incident decides, else the
+# general one, and who said nothing wants it.
+_UNWANTED = """
+exists (select from subscription w
+        where w.contact_id = {contact} and w.channel = d.channel
+          and (w.component_id = 0 or w.component_id = any($11::bigint[]))
+        having not (
+            coalesce(bool_or(w.wanted) filter (where w.component_id <> 0), false)
+            or count(*) filter (where w.component_id <> 0) < greatest(cardinality($11::bigint[]), 1)
+               and coalesce(bool_or(w.wanted) filter (where w.component_id = 0), true)))
+"""
+# A newer update speaks for an older one unless it was stopped. What was itself replaced does not
+# count: what replaced it does, while that stands. But nobody is told of trouble after its end.
+_REPLACED_BY = f"""
+(n.state in ({DeliveryState.PLANNED:d}, {DeliveryState.ACCEPTED:d}, {DeliveryState.REJECTED:d},
+             {DeliveryState.UNCONFIRMED:d}, {DeliveryState.EXPIRED:d})
+ or n.state = {DeliveryState.SUPERSEDED:d} and n.reason = {Decision.NEVER_TOLD:d})
+"""
+# Everything that may forbid a message is looked at here, in the transaction of the intent: a stop that
+# was committed before is obeyed, one that comes after is too late for this message only. What is not
+# resent after all ($10) may have left the first time: that stays unconfirmed, whatever the stop.
+# An inbox several people share is spared once none of those who were to read there wants it.
+CULL_SQL = f"""
+with asked as materialized (
+    select d.endpoint_id, d.attempt, d.evidence,
+           case when d.evidence & {TOLD_IN_ANY_ATTEMPT} <> 0 or d.evidence & {TAKEN_IN_ANY_ATTEMPT} <> 0
+                     and d.evidence & {FAILED_IN_ANY_ATTEMPT} = 0 then {Decision.ALREADY_TOLD:d}
+                when d.address_id is null or a.value is null then {Decision.ERASED:d}
+                when exists (select from suppression x where x.channel = d.channel
+                             and x.address_hash = a.hash) then {Exclusion.SUPPRESSED:d}
+                when d.channel = 2 and not exists (
+                     select from contact_endpoint ce where ce.endpoint_id = d.endpoint_id
+                     and ce.removed_at is null and ce.consented) then {Exclusion.NO_CONSENT:d}
+                when d.channel <> 3 and not exists (
+                     select from contact_endpoint ce where ce.endpoint_id = d.endpoint_id
+                     and ce.removed_at is null)
+                then case when c.erased_at is null then {Decision.ADDRESS_CHANGED:d}
+                          else {Decision.ERASED:d} end
+                when d.channel <> 3 and {_UNWANTED.format(contact="c.id")} and not exists (
+                     select from contact_endpoint ce
+                     join delivery k on k.update_id = d.update_id and k.channel = d.channel
+                          and k.endpoint_id = -ce.contact_id and k.purpose = d.purpose
+                     where ce.endpoint_id = d.endpoint_id and ce.removed_at is null
+                       and k.reason = {Exclusion.SHARED_INBOX:d}
+                       and not {_UNWANTED.format(contact="ce.contact_id")})
+                then {Decision.UNSUBSCRIBED:d}
+                when exists (select from delivery n where n.update_id = any($6::bigint[])
+                             and n.channel = d.channel and n.endpoint_id = d.endpoint_id
+                             and n.purpose = d.purpose and {_REPLACED_BY})
+                then {Decision.NEWER_UPDATE:d}
+                when cardinality($7::bigint[]) > 0
+                     and not exists (select from reached r where r.incident_id = $8
+                                     and r.endpoint_id = d.endpoint_id)
+                     and not exists (select from delivery o join slice s on s.id = o.slice_id
+                                     where o.update_id = any($7::bigint[]) and o.channel = d.channel
+                                     and o.endpoint_id = d.endpoint_id and o.purpose = d.purpose
+                                     and (o.state = {DeliveryState.UNCONFIRMED:d}
+                                          or s.state = {SliceState.AMBIGUOUS:d} or s.maybe_duplicate))
+                then {Decision.NEVER_TOLD:d}
+                else 0 end as verdict
+    from delivery d
+    left join address a on a.id = d.address_id
+    left join contact_version v on v.id = d.contact_version
+    left join contact c on c.id = v.contact_id
+    where d.update_id = $1 and d.channel = $2 and d.purpose = $3 and d.endpoint_id = any($4::bigint[])
+      and d.slice_id = $5 and d.state = {DeliveryState.PLANNED:d}
+    order by d.endpoint_id for update of d
+), gone as (
+    update delivery d set done_at = $9,
+           reason = case when $10::boolean and a.verdict <> {Decision.ALREADY_TOLD:d}
+                         then {Decision.NO_PROOF:d} else a.verdict end,
+           state = case when a.verdict = {Decision.ALREADY_TOLD:d} then {DeliveryState.ACCEPTED:d}
+                        when $10::boolean then {DeliveryState.UNCONFIRMED:d}
+                        when a.verdict in ({Decision.ERASED:d}, {Decision.ADDRESS_CHANGED:d})
+                        then {DeliveryState.UNREACHABLE:d}
+                        when a.verdict in ({Exclusion.SUPPRESSED:d}, {Exclusion.NO_CONSENT:d},
+                                           {Decision.UNSUBSCRIBED:d})
+                        then {DeliveryState.SUPPRESSED:d}
+                        else {DeliveryState.SUPERSEDED:d} end
+    from asked a
+    where a.verdict <> 0 and d.update_id = $1 and d.channel = $2 and d.purpose = $3
+      and d.endpoint_id = any($4::bigint[]) and d.endpoint_id = a.endpoint_id
+    returning d.endpoint_id, d.state
+)
+select a.endpoint_id, a.attempt, a.evidence, g.state as gone
+from asked a left join gone g on g.endpoint_id = a.endpoint_id
+"""
+QUIET_SQL = f"""
+select d.endpoint_id, coalesce(nullif(c.time_zone, ''), a.time_zone) as zone, c.quiet_from, c.quiet_until
+from delivery d
+join contact_version v on v.id = d.contact_version
+join contact c on c.id = v.contact_id and c.quiet_from is not null
+join account a on a.id = c.account_id
+where d.update_id = $1 and d.channel = $2 and d.purpose = $3 and d.endpoint_id = any($4::bigint[])
+  and d.slice_id = $5 and d.state = {DeliveryState.PLANNED:d}
+"""
+
+
+async def commit_intent(
+    conn: Connection, ctx: Context, held: Claim, *, ended: bool
+) -> set[int] | None:
+    """Mark the slice in flight and withdraw those who must not get it; returns who remains.
+
+    None when the slice is no longer ours or too old, its sender or dispatch is paused, or the
+    dispatch is cancelled. The caller owns the transaction and sends only after its commit.
+    """
+    row = held.slice
+    now = ctx.now()
+    dispatch = await conn.fetchrow(LOCK_DISPATCH_SQL, row["dispatch_id"], row["sender_id"], now)
+    if dispatch is None or dispatch["state"] == "cancelled":
+        return None
+    # Its moment may be long past when this process was stopped in between; release then expires it.
+    if dispatch["paused"] or row["expires_at"] <= now:
+        await give_back(conn, held)
+        return None
+    request = f"{held.id}-{held.epoch}"
+    lease = ctx.settings.worker.lease_s
+    if await conn.fetchval(INTENT_SQL, held.id, held.epoch, request, now, lease) is None:
+        return None
+    update = await one_row(conn, UPDATE_SQL, row["update_id"])
+    asked = await conn.fetch(
+        CULL_SQL,
+        *_where(row),
+        update["newer"],
+        # Who was never told of trouble is not told of its end, unless the end is all there ever was.
+        update["older"] if ended else [],
+        row["incident_id"],
+        now,
+        row["maybe_duplicate"],
+        update["component_ids"],
+    )
+    await tally.add(conn, {held.id: _moves(asked)}, STATUS_COUNT)
+    going = {item["endpoint_id"] for item in asked if item["gone"] is None}
+    if going and ctx.policy.of(Severity(update["severity"])).quiet_hours_bind:
+        going -= await _hush(conn, row, now)
+    return going
+
+
+def _where(row: asyncpg.Record) -> tuple[int, int, int, list[int], int]:
+    return row["update_id"], row["channel"], row["purpose"], row["endpoint_ids"], row["id"]
+
+
+async def _hush(conn: Connection, row: asyncpg.Record, now: datetime) -> set[int]:
+    """Put off whoever has quiet hours by now: a pause or a retry may have led into them."""
+    until: dict[datetime, list[int]] = defaultdict(list)
+    for person in await conn.fetch(QUIET_SQL, *_where(row)):
+        end = quiet_end(now, person["zone"], person["quiet_from"], person["quiet_until"])
+        if end > now:
+            until[end].append(person["endpoint_id"])
+    for end, endpoints in until.items():
+        await postpone(
+            conn,
+            row,
+            endpoints,
+            lane=row["lane"],
+            attempt=row["attempt"],
+            until=end,
+            detail="waits for the end of quiet hours",
+            now=now,
+        )
+    return {endpoint for endpoints in until.values() for endpoint in endpoints}
+
+
+def _moves(asked: Sequence[asyncpg.Record]) -> Counter[int]:
+    moves: Counter[int] = Counter()
+    for item in asked:
+        attempt, evidence = item["attempt"], item["evidence"]
+        gone = item["gone"]
+        state = DeliveryState.PLANNED if gone is None else DeliveryState(gone)
+        moves[shown(DeliveryState.PLANNED, SliceState.RELEASED, attempt, evidence)] -= 1
+        moves[shown(state, SliceState.IN_FLIGHT, attempt, evidence)] += 1
+    return moves
