@@ -193,5 +193,6 @@ def _consumers(ctx: Context) -> list[Consumer]:
             concurrency=slots,
         )
         for name, (batch, slots) in CONSUMERS.items()
-        if name not in set(ChannelKind) or ChannelKind(name) in ctx.channels
+        if (kind := name.removeprefix("urgent.")) not in set(ChannelKind)
+        or ChannelKind(kind) in ctx.channels
     ]

@@ -2,7 +2,7 @@
 
     update.accepted ─ compose ─ update.composed ─ approve ─ update.approved ─ plan ─┬─ slices.waiting
                                                                                     └─ dispatch.planned
-    slices.waiting ─ release ─ slice.released.{urgent,email,sms,social} ─ send ─ slices.waiting
+    slices.waiting ─ release ─ slice.released.[urgent.]{email,sms,social} ─ send ─ slices.waiting
     receipts.arrived ─ track          dispatch.planned ─ report
 
 The web takes updates in (`take_in`) and stores receipts (`stages.track.store`); everything else is here.
@@ -36,7 +36,9 @@ PIPELINE: tuple[Wire, ...] = (
     Wire("update.composed", approve.run, approve.PUBLISHES, "flow"),
     Wire("update.approved", plan.run, plan.PUBLISHES, "flow"),
     Wire("slices.waiting", release.run, release.PUBLISHES, "flow"),
-    Wire("slice.released.urgent", send.run, send.PUBLISHES, "urgent"),
+    Wire("slice.released.urgent.email", send.run, send.PUBLISHES, "urgent.email"),
+    Wire("slice.released.urgent.sms", send.run, send.PUBLISHES, "urgent.sms"),
+    Wire("slice.released.urgent.social", send.run, send.PUBLISHES, "urgent.social"),
     Wire("slice.released.email", send.run, send.PUBLISHES, "email"),
     Wire("slice.released.sms", send.run, send.PUBLISHES, "sms"),
     Wire("slice.released.social", send.run, send.PUBLISHES, "social"),
@@ -45,9 +47,12 @@ PIPELINE: tuple[Wire, ...] = (
 )
 
 # A consumer has its own connection and slots, so a hanging provider blocks only itself: (batch, slots).
+# Those named for a channel, urgent or not, run only where the channel has credentials.
 CONSUMERS: Mapping[str, tuple[int, int]] = {
     "flow": (2, 8),
-    "urgent": (1, 16),
+    "urgent.email": (1, 8),
+    "urgent.sms": (1, 16),
+    "urgent.social": (1, 2),
     "email": (2, 8),
     "sms": (2, 16),
     "social": (1, 2),

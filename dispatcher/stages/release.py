@@ -27,7 +27,9 @@ from dispatcher.rules.reasons import Decision
 from dispatcher.rules.states import STATUS_COUNT, DeliveryState, SliceState, shown
 
 PUBLISHES = (
-    "slice.released.urgent",
+    "slice.released.urgent.email",
+    "slice.released.urgent.sms",
+    "slice.released.urgent.social",
     "slice.released.email",
     "slice.released.sms",
     "slice.released.social",
@@ -256,12 +258,17 @@ async def _write(
         [",".join(map(str, state.cells)) for state in states],
     )
     await conn.execute(SAVE_CREDIT_SQL, sender_id, credit)
-    await publish(conn, [_event(row) for row, _ in turn.granted])
+    await publish(
+        conn, [released_event(row["channel"], row["lane"], row["id"]) for row, _ in turn.granted]
+    )
 
 
-def _event(row: asyncpg.Record) -> Event:
-    """P0 has consumers of its own, so that no hanging call of a lower lane stands before it."""
-    if row["lane"] == URGENT_LANE:
-        return Event("slice.released.urgent", row["id"], 10)
-    kind = ChannelKind.from_code(row["channel"])
-    return Event(f"slice.released.{kind.value}", row["id"], 10 - row["lane"])
+def released_event(channel: int, lane: int, slice_id: int) -> Event:
+    """What wakes the sending of a released slice; `channel` is a code as in `slice.channel`.
+
+    P0 has consumers of its own for each channel, so that no hanging call of a lower lane, nor of
+    another provider, stands before it.
+    """
+    kind = ChannelKind.from_code(channel)
+    way = f"urgent.{kind}" if lane == URGENT_LANE else kind.value
+    return Event(f"slice.released.{way}", slice_id, 10 - lane)

@@ -5,7 +5,11 @@ from importlib import import_module
 from pathlib import Path
 
 import dispatcher
+from channels.model import ChannelKind
 from dispatcher.pipeline import CONSUMERS, PIPELINE
+from dispatcher.rules.policy import Severity
+from dispatcher.stages import send
+from dispatcher.stages.release import released_event
 
 ROOT = Path(dispatcher.__file__).parent
 STAGES = sorted(path for path in (ROOT / "stages").iterdir() if not path.name.startswith("_"))
@@ -34,6 +38,23 @@ def test_what_a_wire_publishes_wakes_somebody() -> None:
     known = {wire.event for wire in PIPELINE}
     for wire in PIPELINE:
         assert set(wire.publishes) <= known, wire.event
+
+
+def test_a_provider_that_hangs_holds_up_no_other_channel_however_urgent() -> None:
+    consumers = [wire.consumer for wire in PIPELINE if wire.stage is send.run]
+    assert len(consumers) == len(set(consumers))
+    for name in consumers:
+        assert ChannelKind(name.removeprefix("urgent.")) is not ChannelKind.BANNER
+
+
+def test_every_released_slice_wakes_the_consumer_of_its_channel() -> None:
+    consumer = {wire.event: wire.consumer for wire in PIPELINE}
+    for kind in set(ChannelKind) - {ChannelKind.BANNER}:
+        for severity in Severity:
+            event = released_event(kind.code, severity, 7)
+            urgent = severity is Severity.P0
+            assert consumer[event.name] == (f"urgent.{kind}" if urgent else kind)
+            assert event.key == 7
 
 
 def test_stages_publish_nothing_but_what_they_declare() -> None:

@@ -23,7 +23,7 @@ from dispatcher.db import Connection, in_transaction
 from dispatcher.failpoints import reach
 from dispatcher.jobs import Event, publish
 from dispatcher.stages.send.build import Parcel, batch_message, build, single_message
-from dispatcher.stages.send.claim import Claim, claim, give_back
+from dispatcher.stages.send.claim import Claim, claim
 from dispatcher.stages.send.intent import commit_intent
 from dispatcher.stages.send.record import Answers, finish, record
 
@@ -43,13 +43,8 @@ async def run(ctx: Context, slice_id: int) -> None:
     if held is None:
         return
     await reach("send.after_claim")
-    kind = ChannelKind.from_code(held.slice["channel"])
-    channel = ctx.channels.get(kind)
-    if channel is None:
-        log.warning("channel_without_credentials", channel=kind, slice_id=slice_id)
-        async with ctx.pool.acquire() as conn, conn.transaction():
-            await give_back(conn, held)
-        return
+    # Who lacks a channel's credentials has no consumer of its slices either.
+    channel = ctx.channels[ChannelKind.from_code(held.slice["channel"])]
     async with ctx.pool.acquire() as conn:
         parcel = await build(conn, ctx, held.slice)
     await _wait_until(ctx, held.slice["start_at"])
