@@ -11,6 +11,7 @@ from dispatcher.db import Connection
 from dispatcher.ids import Signer
 from dispatcher.rules.states import (
     STATUS_COUNT,
+    TAKEN_MASK,
     DeliveryState,
     Shown,
     SliceState,
@@ -229,8 +230,22 @@ class Book:
             row.reason,
             row.attempt,
         )
+        if row.taken(kind):
+            await self.reach(kind, row.endpoint(kind))
         for seconds, fact in row.facts:
             await self.receipt(kind, row.endpoint(kind), fact, seconds)
+
+    async def reach(self, kind: ChannelKind, endpoint: int) -> None:
+        """Note that the endpoint was told."""
+        await self.conn.execute(
+            """insert into reached (incident_id, endpoint_id, channels_mask, update_id)
+               values ($1, $2, 1 << $3::int, $4) on conflict (incident_id, endpoint_id) do update
+               set update_id = excluded.update_id""",
+            self.incident,
+            endpoint,
+            kind.code,
+            self.update,
+        )
 
     async def prove(
         self, slice_id: int, kind: ChannelKind, person: "Person", seconds: float
@@ -280,6 +295,11 @@ class Row:
         for _, fact in self.facts:
             mask |= bit(fact)
         return mask
+
+    def taken(self, kind: ChannelKind) -> bool:
+        """Whether it counts as told: a banner does when it is seen, everything else when accepted."""
+        accepted = self.state is DeliveryState.ACCEPTED and kind is not ChannelKind.BANNER
+        return accepted or self.evidence & TAKEN_MASK != 0
 
     def endpoint(self, kind: ChannelKind) -> int:
         if self.person is None:

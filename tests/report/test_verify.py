@@ -6,9 +6,9 @@ import pytest
 from channels.model import ChannelKind, Fact
 from dispatcher.ids import DeliveryKey
 from dispatcher.rules.states import DeliveryState, SliceState
-from dispatcher.stages.report import DIFFERENCES, Differences, verify_ledger
+from dispatcher.stages.report import DIFFERENCES, Differences, roll_up, verify_ledger
 from dispatcher.stages.report import verify as module
-from tests.report.rows import SIGNER, Book, Person, Row, accepted, lost, told, waiting
+from tests.report.rows import SIGNER, Book, Person, Row, accepted, at, lost, told, waiting
 
 EMAIL, SOCIAL, BANNER = ChannelKind.EMAIL, ChannelKind.SOCIAL, ChannelKind.BANNER
 
@@ -103,6 +103,61 @@ async def test_a_counter_that_no_recount_confirms_is_found(book: Book, ada: Pers
     result = await verify(book, mail(book, ada))
     assert found(result) == {"miscounted": 1}
     assert result.samples == {"miscounted": [f"slice {number}"]}
+
+
+async def test_counts_of_an_account_that_no_recount_confirms_are_found(
+    book: Book, ada: Person
+) -> None:
+    await book.slice("smb", EMAIL, told(ada, 3))
+    async with book.conn.transaction():
+        await roll_up(book.conn, book.dispatch, now=at(5))
+    ledger = mail(book, ada)
+    assert found(await verify(book, ledger)) == {}
+    for wrong in ("n = 2", "n_by_status[4] = 2", "first_told_at = null"):
+        await book.conn.execute(f"update account_update set {wrong}")
+        result = await verify(book, ledger)
+        assert found(result) == {"miscounted_accounts": 1}, wrong
+        name = f"account {ada.account} of update {book.update}"
+        assert result.samples == {"miscounted_accounts": [name]}
+    await book.conn.execute("delete from account_update")
+    assert found(await verify(book, ledger)) == {"miscounted_accounts": 1}
+
+
+async def test_counts_of_an_account_are_rolled_up_before_they_are_judged(
+    book: Book, ada: Person
+) -> None:
+    number = await book.slice("smb", EMAIL, accepted(ada))
+    async with book.conn.transaction():
+        await roll_up(book.conn, book.dispatch, now=at(5))
+    await book.prove(number, EMAIL, ada, 7)
+    assert found(await verify(book, mail(book, ada))) == {}
+    assert await book.conn.fetchval("select first_told_at from account_update") == at(7)
+
+
+async def test_counts_of_an_update_still_being_planned_are_not_judged(
+    book: Book, ada: Person
+) -> None:
+    await book.conn.execute("update dispatch set state = 'planning'")
+    await book.slice("smb", EMAIL, told(ada, 3))
+    assert found(await verify(book, mail(book, ada))) == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "delete from reached",
+        "update reached set channels_mask = 0",
+        "update reached set update_id = update_id + 1",
+        "insert into reached select incident_id, endpoint_id + 1000, 2, update_id from reached",
+    ],
+    ids=["missing", "channel", "update", "invented"],
+)
+async def test_who_was_told_must_be_who_the_deliveries_say(
+    book: Book, ada: Person, change: str
+) -> None:
+    await book.slice("smb", EMAIL, told(ada, 3))
+    await book.conn.execute(change)
+    assert found(await verify(book, mail(book, ada))) == {"miscounted_reached": 1}
 
 
 async def test_a_ledger_longer_than_a_block_is_compared_whole(book: Book, ada: Person) -> None:

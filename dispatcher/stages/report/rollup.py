@@ -26,17 +26,26 @@ select coalesce(sum(hash_record_extended(row(id, state, n_by_status, n_merges), 
 from slice where dispatch_id = $1
 """
 _COUNTS: Final = ", ".join(f"count(*) filter (where shown = {status:d})" for status in Shown)
-ACCOUNTS_SQL: Final = f"""
-with counted as (
+_COUNTED: Final = f"""
+counted as (
     select account_id, count(*)::int as n, array[{_COUNTS}]::int[] as counts, min(told_at) as at
     from report_row where account_id <> 0 group by account_id
 )
+"""
+ACCOUNTS_SQL: Final = f"""
+with {_COUNTED}
 insert into account_update as u (account_id, update_id, n, n_by_status, first_told_at)
 select account_id, $1, n, counts, at from counted order by account_id
 on conflict (account_id, update_id) do update
     set n = excluded.n, n_by_status = excluded.n_by_status, first_told_at = excluded.first_told_at
 where (u.n, u.n_by_status, u.first_told_at) is distinct from
       (excluded.n, excluded.n_by_status, excluded.first_told_at)
+"""
+UNLIKE_SQL: Final = f"""
+with {_COUNTED}, kept as (select * from account_update where update_id = $1)
+select account_id from counted c full join kept k using (account_id)
+where (c.n, c.counts, c.at) is distinct from (k.n, k.n_by_status, k.first_told_at)
+order by account_id
 """
 LOOKED_SQL: Final = "update dispatch set curve_at = $2 where id = $1"
 CURVE_SQL: Final = "update dispatch set curve = $2, curve_of = $3 where id = $1"
@@ -75,6 +84,14 @@ async def mark(conn: Connection, dispatch_id: int) -> Decimal:
     """What the slices of a dispatch look like now, as one number to compare with `curve_of`."""
     found: Decimal = await conn.fetchval(MARK_SQL, dispatch_id)
     return found
+
+
+async def unlike(conn: Connection, update_id: int, *, stale: bool) -> list[int]:
+    """Accounts whose counts of one update differ from a recount; if `stale`, after counting anew."""
+    async with gathered(conn, update_id):
+        if stale:
+            await conn.execute(ACCOUNTS_SQL, update_id)
+        return [row["account_id"] for row in await conn.fetch(UNLIKE_SQL, update_id)]
 
 
 async def run(ctx: Context, dispatch_id: int) -> None:

@@ -3,25 +3,19 @@
 The ledger is copied into a temporary table in blocks and compared in SQL, so memory stays bounded.
 """
 
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Iterable
 from dataclasses import dataclass, fields
 from typing import Final, Protocol
 
 from channels.model import ChannelKind
 from dispatcher.db import Connection
 from dispatcher.ids import DeliveryKey, ForgedIdError, Signer
-from dispatcher.rules.states import (
-    EARLIER_ATTEMPTS_SHIFT,
-    TAKEN_MASK,
-    DeliveryState,
-    SliceState,
-    shown,
-)
+from dispatcher.rules.states import TAKEN_IN_ANY_ATTEMPT, DeliveryState
+from dispatcher.stages.report.recount import accounts, reached, slices
 from templates.slots import Filler, Person, fill, slots_from_json
 
 BLOCK: Final = 5_000
 SAMPLES: Final = 5
-_TAKEN: Final = TAKEN_MASK | TAKEN_MASK << EARLIER_ATTEMPTS_SHIFT
 _SOCIAL: Final = ChannelKind.SOCIAL.code
 _BANNER: Final = ChannelKind.BANNER.code
 _FOREIGN: Final = (0, 0, 0, 0)
@@ -32,9 +26,6 @@ on commit drop;
 create temp table compared (
     update_id bigint, channel smallint, endpoint_id bigint, purpose smallint, acceptances bigint,
     state smallint, taken boolean, maybe_duplicate boolean
-) on commit drop;
-create temp table recount (
-    slice_id bigint, state smallint, slice_state smallint, again boolean, evidence int, n bigint
 ) on commit drop
 """
 POSTS_SQL: Final = f"""
@@ -46,7 +37,7 @@ where d.channel = {_SOCIAL}
 COMPARED_SQL: Final = f"""
 insert into compared
 select update_id, channel, endpoint_id, purpose, coalesce(l.n, 0), d.state,
-       d.state = {DeliveryState.ACCEPTED:d} or d.evidence & {_TAKEN} <> 0, d.maybe_duplicate
+       d.state = {DeliveryState.ACCEPTED:d} or d.evidence & {TAKEN_IN_ANY_ATTEMPT} <> 0, d.maybe_duplicate
 from (select update_id, channel, endpoint_id, purpose, count(*) as n from ledger_row
       where channel <> 0 group by 1, 2, 3, 4) l
 full join (select d.update_id, d.channel, d.endpoint_id, d.purpose, d.state, d.evidence, s.maybe_duplicate
@@ -76,27 +67,6 @@ select coalesce(sum(acceptances), 0)::bigint as acceptances, count(state) as del
 from compared
 """
 FOREIGN_SQL: Final = "select count(*) from ledger_row where channel = 0"
-RECOUNT_SQL: Final = """
-insert into recount
-select d.slice_id, d.state, s.state, d.attempt > 1, d.evidence, count(*)
-from delivery d join slice s on s.id = d.slice_id group by 1, 2, 3, 4, 5
-"""
-COMBINATIONS_SQL: Final = "select distinct state, slice_state, again, evidence from recount"
-MISCOUNTED_SQL: Final = """
-with m as (
-    select * from unnest($1::smallint[], $2::smallint[], $3::boolean[], $4::int[], $5::int[])
-                  as t(state, slice_state, again, evidence, shown)
-), counted as (
-    select r.slice_id, m.shown, sum(r.n) as n
-    from recount r join m using (state, slice_state, again, evidence) group by 1, 2
-), kept as (
-    select s.id as slice_id, (t.i - 1)::int as shown, t.n
-    from slice s, unnest(s.n_by_status) with ordinality as t(n, i) where t.n <> 0
-)
-select coalesce(array_agg(distinct slice_id order by slice_id), '{}') from (
-    select slice_id from counted full join kept using (slice_id, shown)
-    where counted.n is distinct from kept.n) as wrong
-"""
 
 
 class LedgerRow(Protocol):
@@ -126,6 +96,8 @@ class Differences:
     more_than_once: int  # accepted more often than flagged
     still_open: int  # not settled: the dispatch is still running, or stuck
     miscounted: int  # slices whose counters differ from a recount of their rows
+    miscounted_accounts: int  # accounts whose counts of an update, once rolled up, differ from one
+    miscounted_reached: int  # people of an incident whose "was told" differs from one
 
     samples: dict[str, list[str]]
 
@@ -142,7 +114,10 @@ DIFFERENCES: Final = tuple(item.name for item in fields(Differences) if item.nam
 async def verify_ledger(
     conn: Connection, ledger: AsyncIterable[LedgerRow], *, signer: Signer
 ) -> Differences:
-    """Compare all deliveries with a whole ledger. Meaningful when nothing is being sent meanwhile."""
+    """Compare all deliveries with a whole ledger. Meaningful when nothing is being sent meanwhile.
+
+    Counts whose roll-up is due are made anew before they are judged.
+    """
     async with conn.transaction():
         await conn.execute("set local statement_timeout = '30min'")
         await conn.execute(CREATE_SQL)
@@ -156,14 +131,18 @@ async def verify_ledger(
         }
         if foreign:
             samples.setdefault("without_delivery", []).extend(foreign_posts)
-        wrong = await _recount(conn)
-        if wrong:
-            samples["miscounted"] = [f"slice {number}" for number in wrong[:SAMPLES]]
+        wrong = {
+            "miscounted": await slices(conn),
+            "miscounted_accounts": await accounts(conn),
+            "miscounted_reached": await reached(conn),
+        }
+        samples |= {name: rows[:SAMPLES] for name, rows in wrong.items() if rows}
         numbers = dict(counted)
         numbers["acceptances"] += foreign
         numbers["without_delivery"] += foreign
-        await conn.execute("drop table ledger_row, compared, recount")
-        return Differences(**numbers, miscounted=len(wrong), samples=samples)
+        await conn.execute("drop table ledger_row, compared")
+        numbers |= {name: len(rows) for name, rows in wrong.items()}
+        return Differences(**numbers, samples=samples)
 
 
 async def _load(conn: Connection, ledger: AsyncIterable[LedgerRow], signer: Signer) -> list[str]:
@@ -218,27 +197,3 @@ async def _samples(conn: Connection, rule: str) -> list[str]:
         f"{row['update_id']}/{ChannelKind.from_code(row['channel']).value}/{row['endpoint_id']}"
         for row in rows
     ]
-
-
-async def _recount(conn: Connection) -> Sequence[int]:
-    """Slices whose counters do not say what a recount of their rows says."""
-    await conn.execute(RECOUNT_SQL)
-    rows = await conn.fetch(COMBINATIONS_SQL)
-    combinations = [
-        (
-            row["state"],
-            row["slice_state"],
-            row["again"],
-            row["evidence"],
-            shown(
-                DeliveryState(row["state"]),
-                SliceState(row["slice_state"]),
-                2 if row["again"] else 1,
-                row["evidence"],
-            ).value,
-        )
-        for row in rows
-    ]
-    columns = [list(column) for column in zip(*combinations, strict=True)] or [[] for _ in range(5)]
-    wrong: Sequence[int] = await conn.fetchval(MISCOUNTED_SQL, *columns)
-    return wrong
