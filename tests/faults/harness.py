@@ -31,6 +31,15 @@ STATUSES_SQL = """
 select t.i - 1 as status, sum(t.n)::int as n from slice s, unnest(s.n_by_status) with ordinality as t(n, i)
 group by 1 having sum(t.n) <> 0
 """
+WHAT_IS_LEFT_SQL = (
+    "select id, state, paused_at from dispatch where state not in ('completed', 'cancelled')",
+    """select id, channel, state, epoch, attempt, maybe_duplicate, start_at, lease_until, detail, n_by_status
+       from slice where state in (0, 1, 2, 3)""",
+    "select id, provider, received_at, tries from receipt_batch",
+    "select entrypoint, status, priority, created, heartbeat from pgqueuer",
+    """select wait_event_type, wait_event, state, xact_start, left(query, 120) as query
+       from pg_stat_activity where datname = current_database() and xact_start is not null""",
+)
 UNSETTLED_SQL = """
 select (select count(*) from dispatch where state not in ('completed', 'cancelled'))
      + (select count(*) from slice where state in (0, 1, 2, 3))
@@ -173,7 +182,13 @@ class Product:
                 return False
             return not await self.providers.pending_receipts()
 
-        await until(over, within=within, what="the dispatch should be over")
+        try:
+            await until(over, within=within, what="the dispatch should be over")
+        except AssertionError as error:
+            for statement in WHAT_IS_LEFT_SQL:
+                for row in await self.ctx.pool.fetch(statement):
+                    error.add_note(str(dict(row)))
+            raise
 
     async def announce(self, **more: Any) -> str:
         """Post one update; the path of its dispatch."""
