@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from segments.model import Db
+from segments.model import Channel, Db
 
 _RECORD: Final = """
     with people as (
-        update contact_endpoint ce set consented = $2::boolean
-        where ce.endpoint_id = $1::bigint and ce.removed_at is null
-        returning ce.contact_id, ce.channel
+        update contact_endpoint ce set consented = $3::boolean
+        from address a join endpoint e on e.address_id = a.id
+        where a.channel = $1::smallint and a.hash = $2::bytea
+          and ce.endpoint_id = e.id and ce.removed_at is null
+        returning ce.contact_id, ce.endpoint_id, ce.channel
     )
     insert into consent (contact_id, endpoint_id, channel, granted, source, wording, at)
-    select contact_id, $1::bigint, channel, $2::boolean, $3::text, $4::text, $5::timestamptz
+    select contact_id, endpoint_id, channel, $3::boolean, $4::text, $5::text, $6::timestamptz
     from people order by contact_id
 """
 # A wish for a component would outrank the general no.
@@ -44,13 +46,13 @@ class Consent:
     at: datetime
 
 
-async def record_consent(conn: Db, endpoint_id: int, consent: Consent) -> int:
-    """Note it for everybody who is reached at the endpoint; how many that are.
+async def record_consent(conn: Db, channel: Channel, hashed: bytes, consent: Consent) -> int:
+    """Note it for everybody who is reached at the address with this hash; how many that are.
 
     The statement is appended even if it repeats the last one: this is the person speaking.
     """
     done: str = await conn.execute(
-        _RECORD, endpoint_id, consent.granted, consent.source, consent.wording, consent.at
+        _RECORD, channel, hashed, consent.granted, consent.source, consent.wording, consent.at
     )
     return int(done.rsplit(" ", 1)[1])
 

@@ -11,21 +11,33 @@ from segments.model import Channel, Db, SuppressionReason
 SuppressedHash: TypeAlias = tuple[int, bytes, int, str, datetime]
 """channel, address hash, reason, source, at"""
 
-# Sorted, so that two batches of receipts do not lock crosswise. The first reason stands.
-_ADD: Final = """
+LIFTED_BY_THE_PERSON: Final = ("inbound", "provider")
+"""Sources of an opt-out that the same person takes back where they said it."""
+
+# Sorted, so that two batches of receipts do not lock crosswise. The first reason stands, unless it is
+# an opt-out: a person may take that back, and a bounce or an operator's word must outlast it.
+_ADD: Final = f"""
     insert into suppression (channel, address_hash, reason, source, at)
     select channel, address_hash, reason, source, at
     from unnest($1::smallint[], $2::bytea[], $3::smallint[], $4::text[], $5::timestamptz[])
         as s (channel, address_hash, reason, source, at)
     order by address_hash, channel
-    on conflict do nothing
+    on conflict (address_hash, channel) do update
+        set reason = excluded.reason, source = excluded.source, at = excluded.at
+        where suppression.reason = {SuppressionReason.OPTED_OUT:d}
+          and suppression.source = any (array{list(LIFTED_BY_THE_PERSON)})
+          and (excluded.reason <> suppression.reason
+               or excluded.source <> all (array{list(LIFTED_BY_THE_PERSON)}))
+"""
+_LIFT: Final = f"""
+    delete from suppression x
+    using unnest($1::smallint[], $2::bytea[]) as s (channel, address_hash)
+    where x.channel = s.channel and x.address_hash = s.address_hash
+      and x.reason = {SuppressionReason.OPTED_OUT:d}
+      and x.source = any (array{list(LIFTED_BY_THE_PERSON)})
 """
 _REMOVE: Final = """
     delete from suppression where channel = $1::smallint and address_hash = $2::bytea
-"""
-_FIND: Final = """
-    select channel, reason, source, at
-    from suppression where channel = $1::smallint and address_hash = $2::bytea
 """
 _LIST: Final = """
     select s.channel, s.address_hash, s.reason, s.source, s.at, a.value
@@ -60,16 +72,34 @@ class Why:
 async def add_suppression(
     conn: Db, channel: Channel, address: str, why: Why, *, hash_key: bytes, now: datetime
 ) -> bool:
-    """Suppress an address; False if it was already. ValueError if it cannot be an address."""
+    """Suppress an address; False if that changed nothing. ValueError if it cannot be an address."""
     hashed = address_hash(hash_key, channel, address)
     return await suppress_hashes(conn, [(channel, hashed, why.reason, why.source, now)]) == 1
 
 
 async def suppress_hashes(conn: Db, rows: Sequence[SuppressedHash]) -> int:
-    """Suppress addresses known by their hash, as receipts are; how many were new."""
+    """Suppress addresses known by their hash, as receipts are; how many that changed."""
     if not rows:
         return 0
+    # One statement may not change a row twice.
+    rows = list({(row[0], row[1]): row for row in sorted(rows, key=_opt_outs_first)}.values())
     done: str = await conn.execute(_ADD, *(list(column) for column in zip(*rows, strict=True)))
+    return int(done.rsplit(" ", 1)[1])
+
+
+def _opt_outs_first(row: SuppressedHash) -> bool:
+    return row[2] != SuppressionReason.OPTED_OUT
+
+
+async def lift_opt_outs(conn: Db, addresses: Sequence[tuple[int, bytes]]) -> int:
+    """Take back what persons told us or the provider themselves; (channel, hash) each.
+
+    Nothing else goes: not what an operator entered, no bounce, no complaint, no unsubscribe link.
+    """
+    if not addresses:
+        return 0
+    channels, hashes = zip(*addresses, strict=True)
+    done: str = await conn.execute(_LIFT, channels, hashes)
     return int(done.rsplit(" ", 1)[1])
 
 
@@ -77,24 +107,6 @@ async def remove_suppression(conn: Db, channel: Channel, address: str, *, hash_k
     """Allow an address again; False if it was not suppressed. ValueError for no address."""
     hashed = address_hash(hash_key, channel, address)
     return await conn.execute(_REMOVE, channel, hashed) == "DELETE 1"
-
-
-async def find_suppression(
-    conn: Db, channel: Channel, address: str, *, hash_key: bytes
-) -> Suppression | None:
-    """Why an address is suppressed; None if it is not. ValueError if it cannot be an address."""
-    hashed = address_hash(hash_key, channel, address)
-    row = await conn.fetchrow(_FIND, channel, hashed)
-    if row is None:
-        return None
-    return Suppression(
-        Channel(row["channel"]),
-        hashed,
-        SuppressionReason(row["reason"]),
-        row["source"],
-        row["at"],
-        address,
-    )
 
 
 async def list_suppressions(

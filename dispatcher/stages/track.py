@@ -26,26 +26,34 @@ from dispatcher.rules.states import (
     fact_from_code,
     shown,
 )
+from segments.addresses import address_hash
+from segments.consents import Consent, record_consent
 from segments.model import Channel as AddressChannel
 from segments.model import SuppressionReason
-from segments.suppressions import Why, add_suppression, remove_suppression
+from segments.suppressions import lift_opt_outs, suppress_hashes
 
 PUBLISHES = ("receipts.arrived",)
 log = structlog.get_logger(__name__)
 
 BATCHES = 50
 MAX_TRIES = 5
+# What only the content of a batch can cause; a database that is away or in conflict costs no try.
+UNFIT = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 
 STORE_SQL = "insert into receipt_batch (provider, received_at, receipts) values ($1, $2, $3)"
 TAKE_SQL = """
 delete from receipt_batch where id in (
     select id from receipt_batch where tries < $2 order by id limit $1 for update skip locked)
-returning receipts
+returning id, receipts
 """
-COUNT_TRY_SQL = """
-update receipt_batch set tries = tries + 1 where id in (
-    select id from receipt_batch where tries < $2 order by id limit $1 for update skip locked)
-"""
+TAKE_ONE_SQL = "delete from receipt_batch where id = $1 and tries < $2 returning receipts"
+COUNT_TRY_SQL = "update receipt_batch set tries = tries + 1 where id = $1 returning tries"
 DAYS_SQL = "select ensure_receipt_partition(d) from unnest($1::date[]) as t(d)"
 # See `tally`: slices first, then their deliveries.
 LOCK_SLICES_SQL = """
@@ -105,17 +113,9 @@ from unnest($3::bigint[], $4::smallint[]) as t(endpoint_id, reason)
 where update_id = $1 and channel = $2 and delivery.endpoint_id = any($3::bigint[])
   and delivery.endpoint_id = t.endpoint_id and delivery.reason = 0
 """
-SUPPRESS_SQL = """
-insert into suppression (channel, address_hash, reason, source, at)
-select a.channel, a.hash, $3::smallint, 'provider', $4
-from endpoint e join address a on a.id = e.address_id
+HASHES_SQL = """
+select e.id, a.hash from endpoint e join address a on a.id = e.address_id
 where e.channel = $1 and e.id = any($2::bigint[]) and a.hash is not null
-on conflict do nothing
-"""
-LIFT_SQL = """
-delete from suppression x using endpoint e join address a on a.id = e.address_id
-where e.channel = $1 and e.id = any($2::bigint[]) and x.channel = a.channel and x.address_hash = a.hash
-  and x.source = 'provider'
 """
 
 
@@ -139,18 +139,20 @@ async def store(
 
 async def _obey(conn: Connection, ctx: Context, receipt: Receipt, now: datetime) -> None:
     """A text sent to us that says stop or start: it binds from this commit on."""
-    channel, key = AddressChannel.SMS, ctx.address_key
+    channel = AddressChannel.SMS
+    try:
+        hashed = address_hash(ctx.address_key, channel, receipt.address)
+    except ValueError:
+        # Nobody we write to can have it.
+        log.warning("inbound_from_no_number", fact=receipt.fact)
+        return
     if receipt.suppress:
-        await add_suppression(
-            conn,
-            channel,
-            receipt.address,
-            Why(SuppressionReason.OPTED_OUT, "inbound"),
-            hash_key=key,
-            now=now,
-        )
+        stop = (channel, hashed, SuppressionReason.OPTED_OUT, "inbound", now)
+        await suppress_hashes(conn, [stop])
     elif receipt.lift:
-        await remove_suppression(conn, channel, receipt.address, hash_key=key)
+        await lift_opt_outs(conn, [(channel, hashed)])
+    said = Consent(receipt.lift, "text message", receipt.detail, now)
+    await record_consent(conn, channel, hashed, said)
 
 
 def _row(signer: Signer, receipt: Receipt) -> dict[str, Any] | None:
@@ -182,25 +184,42 @@ async def run(ctx: Context, _key: int) -> None:
 async def apply_some(ctx: Context) -> bool:
     """Apply up to BATCHES stored callbacks; True when there may be more.
 
-    A batch that cannot be applied is tried MAX_TRIES times and then stays, visible to `doctor`.
+    One that cannot be applied holds up no other. It is tried MAX_TRIES times, at most once a turn of
+    the sweep, and then stays, visible to `doctor`.
     """
+    taken: list[int] = []
 
-    async def work(conn: Connection) -> bool:
-        taken = await conn.fetch(TAKE_SQL, BATCHES, MAX_TRIES)
-        groups: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
-        for batch in taken:
-            for row in batch["receipts"]:
-                groups[(row["key"][0], row["key"][1])].append(row)
-        for (update, channel), rows in sorted(groups.items()):
-            await _apply(conn, ctx, update, channel, rows)
-        return len(taken) == BATCHES
+    async def work(conn: Connection) -> None:
+        batches = await conn.fetch(TAKE_SQL, BATCHES, MAX_TRIES)
+        taken[:] = [batch["id"] for batch in batches]
+        await _apply_batches(conn, ctx, batches)
 
     try:
-        return await in_transaction(ctx.pool, work, rng=ctx.rng)
-    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, KeyError, ValueError):
-        log.exception("receipts_not_applied")
-        await ctx.pool.execute(COUNT_TRY_SQL, BATCHES, MAX_TRIES)
-        return True
+        await in_transaction(ctx.pool, work, rng=ctx.rng)
+    except UNFIT:
+        for batch in taken:
+            await _apply_alone(ctx, batch)
+    return len(taken) == BATCHES
+
+
+async def _apply_alone(ctx: Context, batch: int) -> None:
+    async def work(conn: Connection) -> None:
+        await _apply_batches(conn, ctx, await conn.fetch(TAKE_ONE_SQL, batch, MAX_TRIES))
+
+    try:
+        await in_transaction(ctx.pool, work, rng=ctx.rng)
+    except UNFIT:
+        tries = await ctx.pool.fetchval(COUNT_TRY_SQL, batch)
+        log.exception("receipts_not_applied", batch=batch, tries=tries)
+
+
+async def _apply_batches(conn: Connection, ctx: Context, batches: Sequence[asyncpg.Record]) -> None:
+    groups: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
+    for batch in batches:
+        for row in batch["receipts"]:
+            groups[(row["key"][0], row["key"][1])].append(row)
+    for (update, channel), rows in sorted(groups.items()):
+        await _apply(conn, ctx, update, channel, rows)
 
 
 async def _apply(
@@ -278,14 +297,23 @@ async def _consequences(
     reasons = {row["key"][2]: row["reason"] for row in rows if row.get("reason")}
     if reasons:
         await conn.execute(REASON_SQL, update, channel, list(reasons), list(reasons.values()))
-    stops = {
-        row["key"][2]: suppression_reason(row.get("reason", 0))
-        for row in rows
+    await _rest_or_lift(conn, ctx, channel, rows)
+
+
+async def _rest_or_lift(
+    conn: Connection, ctx: Context, channel: int, rows: list[dict[str, Any]]
+) -> None:
+    marked = [row for row in rows if row.get("suppress") or row.get("lift")]
+    if not marked:
+        return
+    endpoints = [row["key"][2] for row in marked]
+    hashes = {row["id"]: row["hash"] for row in await conn.fetch(HASHES_SQL, channel, endpoints)}
+    known = [(row, hashes[row["key"][2]]) for row in marked if row["key"][2] in hashes]
+    now = ctx.now()
+    stops = [
+        (channel, hashed, suppression_reason(row.get("reason", 0)), "provider", now)
+        for row, hashed in known
         if row.get("suppress")
-    }
-    for why in sorted(set(stops.values())):
-        endpoints = [endpoint for endpoint, found in stops.items() if found is why]
-        await conn.execute(SUPPRESS_SQL, channel, endpoints, why, ctx.now())
-    lifts = [row["key"][2] for row in rows if row.get("lift")]
-    if lifts:
-        await conn.execute(LIFT_SQL, channel, lifts)
+    ]
+    await suppress_hashes(conn, stops)
+    await lift_opt_outs(conn, [(channel, hashed) for row, hashed in known if row.get("lift")])

@@ -8,7 +8,7 @@ from segments.model import Channel, Db, SuppressionReason
 from segments.suppressions import (
     Why,
     add_suppression,
-    find_suppression,
+    lift_opt_outs,
     list_suppressions,
     remove_suppression,
     suppress_hashes,
@@ -36,8 +36,8 @@ async def test_an_address_is_suppressed_once_and_in_any_spelling(conn: Db) -> No
         conn, Channel.EMAIL, "ada@example.com", again, hash_key=KEY, now=NOW
     )
 
-    found = await find_suppression(conn, Channel.EMAIL, "ADA@example.com", hash_key=KEY)
-    assert found is not None
+    (found,) = await list_suppressions(conn)
+    assert found.address_hash == address_hash(KEY, Channel.EMAIL, "ADA@example.com")
     assert (found.reason, found.source, found.at) == (SuppressionReason.OPERATOR, "ops", NOW)
 
 
@@ -45,7 +45,7 @@ async def test_a_suppression_is_for_one_channel_and_can_be_lifted(conn: Db) -> N
     await add_suppression(conn, Channel.SMS, "+1 202 555 0101", _BY_HAND, hash_key=KEY, now=NOW)
 
     number = "+12025550101"
-    assert await find_suppression(conn, Channel.BANNER, number, hash_key=KEY) is None
+    assert not await remove_suppression(conn, Channel.BANNER, number, hash_key=KEY)
     assert await remove_suppression(conn, Channel.SMS, number, hash_key=KEY)
     assert not await remove_suppression(conn, Channel.SMS, number, hash_key=KEY)
 
@@ -53,6 +53,28 @@ async def test_a_suppression_is_for_one_channel_and_can_be_lifted(conn: Db) -> N
 async def test_what_is_no_address_cannot_be_suppressed(conn: Db) -> None:
     with pytest.raises(ValueError, match="is not an e-mail address"):
         await add_suppression(conn, Channel.EMAIL, "nobody", _BY_HAND, hash_key=KEY, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "reason", [r for r in SuppressionReason if r != SuppressionReason.OPTED_OUT]
+)
+async def test_what_a_person_cannot_take_back_replaces_what_they_can(
+    conn: Db, reason: SuppressionReason
+) -> None:
+    hashed = address_hash(KEY, Channel.SMS, "+12025550101")
+    opted_out = (2, hashed, SuppressionReason.OPTED_OUT, "inbound", NOW)
+    stands = (2, hashed, reason, "somebody", NOW)
+
+    assert await suppress_hashes(conn, [stands, opted_out]) == 1
+    assert await lift_opt_outs(conn, [(2, hashed)]) == 0
+    assert await remove_suppression(conn, Channel.SMS, "+12025550101", hash_key=KEY)
+    assert await suppress_hashes(conn, [opted_out]) == 1
+    assert await suppress_hashes(conn, [opted_out]) == 0
+    assert await suppress_hashes(conn, [stands]) == 1
+    assert await suppress_hashes(conn, [opted_out]) == 0
+
+    (found,) = await list_suppressions(conn)
+    assert (found.reason, found.source) == (reason, "somebody")
 
 
 async def test_receipts_suppress_by_hash_and_count_what_is_new(conn: Db) -> None:
@@ -99,14 +121,19 @@ async def test_what_a_person_says_about_texts_is_appended_and_counts_at_once(con
         contact("ada", "acme", phone="+12025550101"),
         contact("bob", "acme", phone="+12025550101"),
     )
-    phone = await _endpoint(conn, "ada")
+    phone = address_hash(KEY, Channel.SMS, "+12025550101")
 
     for minute, granted in enumerate((True, False, False)):
         said = Consent(granted, "text message", "STOP", NOW + timedelta(minutes=minute))
-        assert await record_consent(conn, phone, said) == 2
+        assert await record_consent(conn, Channel.SMS, phone, said) == 2
 
     assert await conn.fetchval("select count(*) from consent") == 6
     assert await conn.fetchval("select count(*) from contact_endpoint where consented = false") == 2
+    nobody, taken_back = (
+        address_hash(KEY, Channel.SMS, "+12025550102"),
+        Consent(granted=False, source="", wording="", at=NOW),
+    )
+    assert await record_consent(conn, Channel.SMS, nobody, taken_back) == 0
 
 
 async def test_unsubscribing_outranks_every_wish_there_was_and_every_later_record(
