@@ -25,6 +25,10 @@ Handler = Callable[[int], Awaitable[None]]
 RECONNECT_CAP_S = 15.0
 # What a database that is away, restarting or full looks like from here.
 AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+WAITING_SQL = """
+select dedupe_key from pgqueuer
+where dedupe_key = any($1::text[]) and status in ('queued', 'picked') and dedupe_key is not null
+"""
 # The queue's own log is of no use once a job is settled; the sweep trims it to this age.
 TRIM_LOG_SQL = """
 delete from pgqueuer_log where id in (
@@ -53,6 +57,12 @@ class _TextHeaders(AsyncpgDriver):
 
 async def publish(conn: Connection, events: Sequence[Event]) -> None:
     """Enqueue in the caller's transaction; an event already waiting for the same row is not doubled."""
+    if not events:
+        return
+    # Every insert statement wakes every consumer, even one that inserts nothing.
+    keys = [f"{event.name}:{event.key}" for event in events]
+    waiting = {row["dedupe_key"] for row in await conn.fetch(WAITING_SQL, keys)}
+    events = [event for event, key in zip(events, keys, strict=True) if key not in waiting]
     if not events:
         return
     await Queries(_TextHeaders(_bare(conn))).enqueue(

@@ -14,15 +14,15 @@ from dispatcher.cli.watch import watch
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.stages import control
-from dispatcher.stages.accept import UpdateIn, accept
+from dispatcher.stages.accept import UpdateIn
 from dispatcher.web import idempotency
 from dispatcher.web.audit import note
-from dispatcher.web.idempotency import Answered, Attempt
+from dispatcher.web.idempotency import Attempt
 from dispatcher.web.ids import DISPATCH
 from dispatcher.web.models import Preview, UpdateAccepted
 from dispatcher.web.preview import preview
 from dispatcher.web.reading import as_model
-from dispatcher.web.updates import accepted_view
+from dispatcher.web.updates import accept_once
 
 dispatch_app = typer.Typer(help="Cancel, pause or resume a dispatch.", no_args_is_help=True)
 
@@ -91,26 +91,9 @@ async def post(built: Context, body: UpdateIn, key: str | None) -> tuple[UpdateA
     )
     attempt = Attempt(COMMAND_LINE, chosen, content)
 
-    async def work(conn: Connection) -> tuple[UpdateAccepted, bool]:
-        now = built.now()
-        await conn.execute(COMMAND_LINE_KEY_SQL, COMMAND_LINE, now)
-        before = await idempotency.begin(conn, attempt, now=now)
-        if before is not None:
-            return UpdateAccepted.model_validate(before.response), True
-        view = accepted_view(built, await accept(conn, built, body, actor=COMMAND_LINE, now=now))
-        answer = Answered(202, view.links.location, view.model_dump(mode="json"))
-        await idempotency.finish(conn, attempt, answer, now=now)
-        await note(
-            conn,
-            at=now,
-            actor=COMMAND_LINE,
-            action="update.post",
-            thing=view.update_id,
-            detail={"state": view.state},
-        )
-        return view, False
-
-    return await in_transaction(built.pool, work, rng=built.rng)
+    await built.pool.execute(COMMAND_LINE_KEY_SQL, COMMAND_LINE, built.now())
+    answered, replayed = await accept_once(built, body, attempt, actor=COMMAND_LINE)
+    return UpdateAccepted.model_validate(answered.response), replayed
 
 
 def _print_preview(found: Preview, *, as_json: bool) -> None:

@@ -19,7 +19,9 @@ _FROM_ENVIRONMENT: Final = "environment"
 _FROM_FILE: Final = "secret file"
 CONFIG_FILE: Final = Path("tidings.toml")
 # Read by the test suite and the entry point, not settings of the program.
-_NOT_SETTINGS: Final = frozenset({"TIDINGS_CONFIG", "TIDINGS_TEST_PG", "TIDINGS_CONTRACT_SPECS"})
+_NOT_SETTINGS: Final = frozenset(
+    {"TIDINGS_CONFIG", "TIDINGS_TEST_PG", "TIDINGS_CONTRACT_SPECS", "TIDINGS_KEY"}
+)
 
 
 class SettingsError(Exception):

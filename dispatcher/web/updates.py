@@ -26,13 +26,24 @@ async def post_update(call: Call[UpdateIn, NoQuery]) -> Reply:
         return Reply(await preview(call.ctx, call.body, actor=call.actor))
     body_hash = idempotency.fingerprint(call.body.model_dump(mode="json", exclude_unset=True))
     attempt = Attempt(call.caller.key_id, key, body_hash)
-    work = _Acceptance(call.ctx, call.body, attempt, call.actor)
-    answered, replayed = await in_transaction(call.ctx.pool, work.run, rng=call.ctx.rng)
-    await reach("accept.after_commit")
+    answered, replayed = await accept_once(call.ctx, call.body, attempt, actor=call.caller.actor)
     headers = {"Location": answered.location}
     if replayed:
         headers["Idempotency-Replayed"] = "true"
     return Reply(UpdateAccepted.model_validate(answered.response), answered.status, headers)
+
+
+async def accept_once(
+    ctx: Context, body: UpdateIn, attempt: Attempt, *, actor: str
+) -> tuple[Answered, bool]:
+    """Take one update in; the same attempt again gets the stored answer, and True.
+
+    Raises RefusedError for what cannot be accepted, or for another body under the same key.
+    """
+    work = _Acceptance(ctx, body, attempt, actor)
+    answered = await in_transaction(ctx.pool, work.run, rng=ctx.rng)
+    await reach("accept.after_commit")
+    return answered
 
 
 @dataclass(frozen=True, slots=True)
