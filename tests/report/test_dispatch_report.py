@@ -94,6 +94,21 @@ async def test_who_shares_an_inbox_is_told_by_it_and_is_no_failure(busy: Book) -
     assert "shared_inbox" not in {row.reason for row in report.failures}
 
 
+async def test_who_shares_an_inbox_that_cannot_be_used_cannot_be_reached_either(
+    book: Book,
+) -> None:
+    account = await book.account("Big")
+    ada = await book.person("Ada", account, EMAIL)
+    cy = await book.person("Cy", account, EMAIL, address="ada@example.com")
+    await book.open()
+    unsent = Row(ada, DeliveryState.UNREACHABLE, reason=Exclusion.NOT_CONFIGURED)
+    await book.slice("smb", EMAIL, unsent)
+    await book.slice("smb", EMAIL, lost(cy, Exclusion.SHARED_INBOX))
+    report = await report_of(book)
+    assert (report.everyone.people, report.everyone.reachable) == (2, 0)
+    assert [person.name for person in report.could_not_be_reached] == ["Ada", "Cy"]
+
+
 async def test_the_public_post_is_posted_and_counts_for_nobody(busy: Book) -> None:
     report = await report_of(busy)
     assert only(report.funnel, segment="public", channel="social").notified == 1

@@ -36,7 +36,7 @@ TOLD_FACTS: Final = (
 TOLD_CODES: Final = tuple(fact_code(fact) for fact in TOLD_FACTS)
 _BANNER: Final = ChannelKind.BANNER.code
 
-LIMITS_SQL: Final = """
+_LIMITS: Final = """
 set local statement_timeout = '10min'; set local work_mem = '64MB'; set local jit = off
 """
 CREATE_SQL: Final = """
@@ -48,7 +48,7 @@ create temp table report_raw (
 create temp table report_row (
     dispatch_id bigint, channel smallint, endpoint_id bigint, account_id bigint, contact_id bigint,
     segment text, shown smallint, standing smallint, taken boolean, reason smallint, covered boolean,
-    told_at timestamptz
+    usable boolean, told_at timestamptz
 ) on commit drop;
 create temp table report_person (
     dispatch_id bigint, contact_id bigint, account_id bigint, segment text, standing smallint,
@@ -87,11 +87,13 @@ with m as (
 ), known as materialized (
     select r.dispatch_id, r.channel, r.endpoint_id, r.account_id, r.contact_id, r.segment, m.shown,
            m.standing, m.taken, r.reason, r.reason = {Exclusion.SHARED_INBOX:d} as covered,
+           m.shown not in ({Shown.SUPPRESSED:d}, {Shown.UNREACHABLE:d}) as usable,
            case when m.standing = $9::smallint then r.told_at end as told_at
     from report_raw r join m using (state, slice_state, again, evidence)
     where m.passive = (r.channel = {_BANNER})
 ), cover as materialized (
-    select k.dispatch_id, k.channel, k.endpoint_id, min(b.standing) as standing, min(b.told_at) as told_at
+    select k.dispatch_id, k.channel, k.endpoint_id, min(b.standing) as standing, bool_or(b.usable) as usable,
+           min(b.told_at) as told_at
     from known k
     join contact_endpoint ce on ce.contact_id = k.contact_id and ce.channel = k.channel
     join known b on b.dispatch_id = k.dispatch_id and b.channel = k.channel
@@ -100,14 +102,15 @@ with m as (
 )
 insert into report_row
 select k.dispatch_id, k.channel, k.endpoint_id, k.account_id, k.contact_id, k.segment, k.shown,
-       coalesce(c.standing, k.standing), k.taken, k.reason, k.covered, coalesce(c.told_at, k.told_at)
+       coalesce(c.standing, k.standing), k.taken, k.reason, k.covered, coalesce(c.usable, k.usable),
+       coalesce(c.told_at, k.told_at)
 from known k left join cover c using (dispatch_id, channel, endpoint_id)
 """
 # Social counts for nobody: it has no contact.
-PERSON_SQL: Final = f"""
+PERSON_SQL: Final = """
 insert into report_person
 select dispatch_id, contact_id, min(account_id), min(segment), min(standing),
-       bool_or(covered or shown not in ({Shown.SUPPRESSED:d}, {Shown.UNREACHABLE:d})), min(told_at)
+       bool_or(usable), min(told_at)
 from report_row where contact_id is not null group by dispatch_id, contact_id
 """
 
@@ -170,7 +173,7 @@ async def gathered(conn: Connection, update_id: int) -> AsyncIterator[None]:
     """
     async with conn.transaction():
         # A million deliveries take longer to read than any statement of the flow may.
-        await conn.execute(LIMITS_SQL)
+        await conn.execute(_LIMITS)
         await conn.execute(CREATE_SQL)
         await conn.execute(RAW_SQL, update_id, TOLD_CODES)
         combinations = [_combination(row) for row in await conn.fetch(COMBINATIONS_SQL, _BANNER)]
