@@ -1,8 +1,11 @@
 """Reconcile: what may or may not have left is settled by evidence, then by asking, then by policy."""
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeAlias
 
 import asyncpg
 import structlog
@@ -10,20 +13,33 @@ import structlog
 from channels.model import Accepted, AnswersLookUps, ChannelKind, LookUp, Rejected
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
-from dispatcher.jobs import Event, publish
+from dispatcher.jobs import AWAY, Event, publish
 from dispatcher.rules.policy import RETRY_LANE, Severity
 from dispatcher.rules.reasons import Decision
 from dispatcher.rules.states import TAKEN_MASK, DeliveryState, SliceState, bit
+from dispatcher.stages.send.build import Parcel, build, single_message
 from dispatcher.stages.send.record import mark_reached, move, settle
 from dispatcher.stages.track import MAX_TRIES
-from templates.slots import Filler, Person, fill, slots_from_json
 
 log = structlog.get_logger(__name__)
 
-LOOK_UPS_A_TURN = 20
+Answers: TypeAlias = dict[int, Accepted | Rejected | None]
+"""By endpoint, what the provider knows of it: None is no trace, or nobody who could be asked."""
 
+SLICES_A_TURN = 100  # of each channel
+LOOK_UPS_AT_ONCE = 8
+EARLY_LOOK_UPS = 20
+# A turn asks no further after this, so that one hanging provider delays the other channels' next turn
+# by little more.
+ASKING_S = 20.0
+
+# The oldest doubt first: its window is over first.
 AMBIGUOUS_SQL = f"""
-select s.id from slice s where s.state = {SliceState.AMBIGUOUS:d} order by s.lane, s.id limit 100
+select id, channel from (
+    select s.id, s.channel,
+           row_number() over (partition by s.channel order by s.ambiguous_at, s.lane, s.id) as place
+    from slice s where s.state = {SliceState.AMBIGUOUS:d}) o
+where place <= $1 order by channel, place
 """
 READ_SQL = f"""
 select s.*, u.severity from slice s join incident_update u on u.id = s.update_id
@@ -41,32 +57,35 @@ PROVED_SQL = """
 select exists (select from delivery d where d.update_id = $1 and d.channel = $2 and d.purpose = $3
                and d.endpoint_id = any($4::bigint[]) and d.slice_id = $5 and d.evidence & $6::int <> 0)
 """
-QUESTION_SQL = """
-select d.endpoint_id, a.value as address, v.name, acc.name as account, r.parts, r.slots, s.intent_at,
-       s.sender_id, n.identity, q.endpoint_id is null as first_text
-from delivery d
-join slice s on s.id = d.slice_id
-join sender n on n.id = s.sender_id
-join rendering r on r.id = s.rendering_id
-join address a on a.id = d.address_id
-left join contact_version v on v.id = d.contact_version
-left join account acc on acc.id = d.account_id
-left join reached q on q.incident_id = s.incident_id and q.endpoint_id = d.endpoint_id
-where d.update_id = $1 and d.channel = $2 and d.purpose = $3 and d.endpoint_id = any($4::bigint[])
-  and a.value is not null
-"""
 # Proof may lie unread, most of all after a time without workers.
 UNREAD_SQL = "select exists (select from receipt_batch where received_at <= $1 and tries < $2)"
 CLOSE_SQL = f"update slice set state = {SliceState.DONE:d}, ended_at = $2 where id = $1"
 
 
 async def reconcile(ctx: Context) -> None:
-    """One turn over ambiguous slices: free evidence first, then look-ups, then policy after the window."""
-    for row in await ctx.pool.fetch(AMBIGUOUS_SQL):
-        slice_id: int = row["id"]
-        await in_transaction(ctx.pool, partial(_by_evidence, ctx, slice_id), rng=ctx.rng)
-        found = await _ask(ctx, slice_id)
-        await in_transaction(ctx.pool, partial(_conclude, ctx, slice_id, found), rng=ctx.rng)
+    """One turn over ambiguous slices: free evidence first, then look-ups, then policy after the window.
+
+    Channels take their turns side by side: a provider that hangs keeps no other one waiting.
+    """
+    slices: dict[int, list[int]] = defaultdict(list)
+    for row in await ctx.pool.fetch(AMBIGUOUS_SQL, SLICES_A_TURN):
+        slices[row["channel"]].append(row["id"])
+    await asyncio.gather(*(_turn(ctx, of_channel) for of_channel in slices.values()))
+
+
+async def _turn(ctx: Context, slices: Sequence[int]) -> None:
+    deadline = ctx.clock.monotonic() + ASKING_S
+    for slice_id in slices:
+        try:
+            await in_transaction(ctx.pool, partial(_by_evidence, ctx, slice_id), rng=ctx.rng)
+            asked = await _ask(ctx, slice_id, deadline)
+            await in_transaction(ctx.pool, partial(_conclude, ctx, slice_id, asked), rng=ctx.rng)
+        # Whatever is wrong with one slice, the others have a right to their turn.
+        except Exception as error:
+            if isinstance(error, AWAY):
+                log.warning("slice_not_reconciled", slice_id=slice_id, error=type(error).__name__)
+            else:
+                log.exception("slice_not_reconciled", slice_id=slice_id)
 
 
 async def _open(conn: Connection, row: asyncpg.Record) -> list[asyncpg.Record]:
@@ -117,57 +136,70 @@ async def _close(conn: Connection, ctx: Context, row: asyncpg.Record) -> None:
         await publish(conn, [Event("slices.waiting", row["sender_id"], 5)])
 
 
-async def _ask(ctx: Context, slice_id: int) -> dict[int, Accepted | Rejected]:
-    """Look up at the provider, where it can be asked, what it did with each open message."""
+async def _ask(ctx: Context, slice_id: int, deadline: float) -> Answers:
+    """Ask the provider, where it can be asked, what it did with each message still open.
+
+    While evidence may yet come, with some of them drawn by lot; then with all. Those that there was no
+    time for are missing in the answer: nothing may be decided about them in this turn.
+    """
     async with ctx.pool.acquire() as conn:
         row = await conn.fetchrow(READ_SQL, slice_id)
         if row is None:
             return {}
+        still = [item["endpoint_id"] for item in await _open(conn, row)]
         channel: object = ctx.channels.get(ChannelKind.from_code(row["channel"]))
         if not isinstance(channel, AnswersLookUps):
-            return {}
-        still = [item["endpoint_id"] for item in await _open(conn, row)][:LOOK_UPS_A_TURN]
-        people = await conn.fetch(QUESTION_SQL, *_where(row)[:3], still)
-    answers: dict[int, Accepted | Rejected] = {}
-    for person in people:
-        values = Filler(slots_from_json(person["slots"])).values(
-            Person(
-                name=person["name"] or "",
-                account=person["account"] or "",
-                first_text=person["first_text"],
-            )
-        )
-        answer = await channel.look_up(
-            LookUp(
-                address=person["address"],
-                text=fill(person["parts"]["text"], values),
-                since=person["intent_at"] - timedelta(seconds=5),
-                sender=person["identity"],
-            )
-        )
-        if answer is not None:
-            answers[person["endpoint_id"]] = answer
+            return dict.fromkeys(still)
+        parcel = await build(conn, ctx, row)
+    # Nothing can be asked about an address that was erased.
+    answers: Answers = {endpoint: None for endpoint in still if endpoint not in parcel.recipients}
+    asking = [endpoint for endpoint in still if endpoint in parcel.recipients]
+    if ctx.now() < _window_ends(ctx, row):
+        asking = ctx.rng.sample(asking, min(EARLY_LOOK_UPS, len(asking)))
+    for start in range(0, len(asking), LOOK_UPS_AT_ONCE):
+        if ctx.clock.monotonic() >= deadline:
+            break
+        some = asking[start : start + LOOK_UPS_AT_ONCE]
+        questions = [_question(ctx, row, parcel, endpoint) for endpoint in some]
+        found = await asyncio.gather(*(channel.look_up(question) for question in questions))
+        answers.update(zip(some, found, strict=True))
     return answers
 
 
-async def _conclude(
-    ctx: Context, slice_id: int, found: dict[int, Accepted | Rejected], conn: Connection
-) -> None:
+def _question(ctx: Context, row: asyncpg.Record, parcel: Parcel, endpoint: int) -> LookUp:
+    """About the very message that the send stage would build."""
+    message = single_message(ctx, row, row["request_id"], parcel, endpoint)
+    return LookUp(
+        address=message.recipients[0].address,
+        text=message.parts["text"],
+        since=row["intent_at"] - timedelta(seconds=5),
+        sender=message.sender,
+    )
+
+
+def _window_ends(ctx: Context, row: asyncpg.Record) -> datetime:
+    ambiguous_at: datetime = row["ambiguous_at"]
+    return ambiguous_at + timedelta(seconds=ctx.settings.worker.reconcile_window_s)
+
+
+async def _conclude(ctx: Context, slice_id: int, asked: Answers, conn: Connection) -> None:
     row = await conn.fetchrow(LOCK_SQL, slice_id)
     if row is None:
         return
-    taken = [endpoint for endpoint, answer in found.items() if isinstance(answer, Accepted)]
+    taken = [endpoint for endpoint, answer in asked.items() if isinstance(answer, Accepted)]
     await _accept(conn, ctx, row, taken)
-    for endpoint, answer in found.items():
+    for endpoint, answer in asked.items():
         if isinstance(answer, Rejected):
             await _settle(conn, ctx, row, [endpoint], DeliveryState.REJECTED, answer.reason)
     still = [item["endpoint_id"] for item in await _open(conn, row)]
-    until = row["ambiguous_at"] + timedelta(seconds=ctx.settings.worker.reconcile_window_s)
+    until = _window_ends(ctx, row)
     if still and (ctx.now() < until or await conn.fetchval(UNREAD_SQL, until, MAX_TRIES)):
         return
-    if still:
-        await _by_policy(conn, ctx, row, still)
-    await _close(conn, ctx, row)
+    decided = [endpoint for endpoint in still if endpoint in asked]
+    if decided:
+        await _by_policy(conn, ctx, row, decided)
+    if len(decided) == len(still):
+        await _close(conn, ctx, row)
 
 
 async def _by_policy(conn: Connection, ctx: Context, row: asyncpg.Record, still: list[int]) -> None:
