@@ -31,7 +31,7 @@ from dispatcher.cli.sample import Sample, make_sample
 from dispatcher.cli.story import SOURCE, updates
 from dispatcher.cli.watch import watch
 from dispatcher.context import Context
-from dispatcher.stages.report import DispatchReport, dispatch_report, roll_up
+from dispatcher.stages.report import DispatchReport, dispatch_report
 from dispatcher.web.banner.token import make_banner_token
 from dispatcher.web.ids import DISPATCH
 from dispatcher.web.keys import create_key
@@ -224,8 +224,6 @@ async def _print_outcome(home: House, told: Sequence[int]) -> None:
     reports = []
     async with built.pool.acquire() as conn:
         for number in told:
-            async with conn.transaction():
-                await roll_up(conn, number, now=built.now())
             reports.append(
                 await dispatch_report(
                     conn, number, signer=built.signer, policy=built.policy, now=built.now()

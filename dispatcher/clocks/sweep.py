@@ -9,6 +9,7 @@ from dispatcher.jobs import Event, publish
 from dispatcher.rules.states import STATUS_COUNT, SliceState
 from dispatcher.stages import report
 from dispatcher.stages.control import withdraw
+from dispatcher.stages.release import released_event
 from dispatcher.stages.send.turn import planned, turned
 
 log = structlog.get_logger(__name__)
@@ -42,7 +43,6 @@ _NEXT = {
     "composed": "update.composed",
     "approved": "update.approved",
 }
-_SENT_BY = {1: "slice.released.email", 2: "slice.released.sms", 3: "slice.released.social"}
 
 
 async def sweep(ctx: Context) -> None:
@@ -63,8 +63,7 @@ async def _due(conn: Connection, ctx: Context) -> list[Event]:
         for row in await conn.fetch(UPDATES_SQL)
     ]
     for row in await conn.fetch(RELEASED_SQL, ctx.now()):
-        name = "slice.released.urgent" if row["lane"] == 0 else _SENT_BY[row["channel"]]
-        events.append(Event(name, row["id"], 10 - row["lane"]))
+        events.append(released_event(row["channel"], row["lane"], row["id"]))
     if await conn.fetchval(RECEIPTS_SQL):
         events.append(Event("receipts.arrived", 0, 5))
     events += [Event("dispatch.planned", key, 1) for key in await report.due(conn, now=ctx.now())]

@@ -74,7 +74,8 @@ with k as materialized (
 ), n as materialized (
     select o.*, o.evidence | bit_or(case when k.attempt >= o.attempt then k.bits
                                          else k.bits << {EARLIER_ATTEMPTS_SHIFT} end) as fresh,
-           bool_or(k.attempt >= o.attempt and k.bits & {TAKEN_MASK} <> 0) as taken
+           bool_or(k.attempt >= o.attempt and k.bits & {TAKEN_MASK} <> 0) as taken,
+           bool_or(k.bits & {TAKEN_MASK} <> 0) as told
     from o join k on k.endpoint_id = o.endpoint_id and k.purpose = o.purpose
     group by o.endpoint_id, o.purpose, o.attempt, o.evidence, o.state, o.slice_id
 ), u as (
@@ -86,7 +87,7 @@ with k as materialized (
     where d.update_id = $1 and d.channel = $2 and d.endpoint_id = any($3::bigint[])
       and d.endpoint_id = n.endpoint_id and d.purpose = n.purpose and n.fresh <> n.evidence
 )
-select n.endpoint_id, n.purpose, n.attempt, n.evidence, n.fresh, n.state, n.taken, n.slice_id,
+select n.endpoint_id, n.purpose, n.attempt, n.evidence, n.fresh, n.state, n.taken, n.told, n.slice_id,
        s.state as slice_state, s.incident_id
 from n join slice s on s.id = n.slice_id
 """
@@ -233,7 +234,8 @@ async def _apply(
     await _hold_slices(conn, update, channel, keys[0])
     merged = await conn.fetch(MERGE_SQL, update, channel, *keys, list(masks.values()), ctx.now())
     await _count(conn, merged)
-    told = [(item["incident_id"], item["endpoint_id"]) for item in merged if item["taken"]]
+    await tally.touch(conn, sorted({item["slice_id"] for item in merged}))
+    told = [(item["incident_id"], item["endpoint_id"]) for item in merged if item["told"]]
     if told:
         incidents, endpoints = zip(*told, strict=True)
         await conn.execute(REACHED_SQL, list(incidents), list(endpoints), channel, update)

@@ -91,7 +91,7 @@ way as materialized (
     -- A join would be planned for one row each, that is as nested loops; NOT IN is hashed.
     select contact_id, account_id, contact_version, channel, rendering_id
     from placed
-    where why = 0 and (channel, endpoint_id, contact_version) not in (
+    where endpoint_id > 0 and (channel, endpoint_id, contact_version) not in (
         select channel, endpoint_id, contact_version from d)
 )
 select (select count(*) from d) as planned,
