@@ -221,14 +221,13 @@ class _Viewers:
 
 async def _print_outcome(home: House, told: Sequence[int]) -> None:
     built, out = home.built, console()
-    reports = []
     async with built.pool.acquire() as conn:
-        for number in told:
-            reports.append(
-                await dispatch_report(
-                    conn, number, signer=built.signer, policy=built.policy, now=built.now()
-                )
+        reports = [
+            await dispatch_report(
+                conn, number, signer=built.signer, policy=built.policy, now=built.now()
             )
+            for number in told
+        ]
     typer.echo("\n── Report of the first update " + "─" * 40 + "\n")
     draw_report(out, reports[0])
     typer.echo("── All three " + "─" * 57 + "\n")

@@ -62,8 +62,8 @@ async def _due(conn: Connection, ctx: Context) -> list[Event]:
         Event(_NEXT[row["state"]], row["id"], 10 - row["severity"])
         for row in await conn.fetch(UPDATES_SQL)
     ]
-    for row in await conn.fetch(RELEASED_SQL, ctx.now()):
-        events.append(released_event(row["channel"], row["lane"], row["id"]))
+    lost = await conn.fetch(RELEASED_SQL, ctx.now())
+    events += [released_event(row["channel"], row["lane"], row["id"]) for row in lost]
     if await conn.fetchval(RECEIPTS_SQL):
         events.append(Event("receipts.arrived", 0, 5))
     events += [Event("dispatch.planned", key, 1) for key in await report.due(conn, now=ctx.now())]
