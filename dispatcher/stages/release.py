@@ -23,6 +23,7 @@ from dispatcher import tally
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.jobs import Event, publish
+from dispatcher.rules.punctuality import head_start
 from dispatcher.rules.reasons import Decision
 from dispatcher.rules.states import STATUS_COUNT, DeliveryState, SliceState, shown
 
@@ -54,7 +55,7 @@ BUCKETS_SQL = "select seconds, next_free, cells, cell_no from bucket where sende
 # A newer update's slice waits for older ones of its incident and channel that are on their way.
 CANDIDATES_SQL = f"""
 select s.id, s.lane, s.units, s.n, s.update_id, s.channel, s.purpose, s.expires_at, s.endpoint_ids,
-       s.maybe_duplicate
+       s.maybe_duplicate, s.epoch
 from slice s join dispatch d on d.id = s.dispatch_id
 where s.sender_id = $1 and s.state = {SliceState.WAITING:d} and s.lane between $2 and $3
   and s.not_before <= $4 and d.paused_at is null and d.state <> 'cancelled'
@@ -183,7 +184,9 @@ def _reserve(
         log.error("slice_exceeds_limits", slice_id=row["id"], cost=cost)
         return None
     horizon = URGENT_HORIZON_S if row["lane"] == URGENT_LANE else HORIZON_S
-    return reserve(limits, states, now.timestamp(), cost, horizon, spread=spread)
+    # The job takes a while to reach a worker; every claim so far came to nothing.
+    ready = now + head_start(row["epoch"])
+    return reserve(limits, states, ready.timestamp(), cost, horizon, spread=spread)
 
 
 def _next_fresh(queue: Any, turn: _Plan, now: datetime) -> asyncpg.Record | None:
@@ -247,7 +250,7 @@ async def _write(
         RELEASE_SQL,
         [row["id"] for row, _ in turn.granted],
         [datetime.fromtimestamp(grant.start, UTC) for _, grant in turn.granted],
-        [grant.spacing * row["units"] for row, grant in turn.granted],
+        [_seconds_per_unit(row, grant) * row["units"] for row, grant in turn.granted],
     )
     await conn.execute(
         SAVE_BUCKETS_SQL,
@@ -261,6 +264,11 @@ async def _write(
     await publish(
         conn, [released_event(row["channel"], row["lane"], row["id"]) for row, _ in turn.granted]
     )
+
+
+def _seconds_per_unit(row: asyncpg.Record, grant: Grant) -> float:
+    """Of the sender's steady flow; also where all units leave at once and the next ones must wait."""
+    return (max(state.next_free for state in grant.states) - grant.start) / (_cost(row) or 1)
 
 
 def released_event(channel: int, lane: int, slice_id: int) -> Event:

@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 
 from dispatcher.context import Context
+from dispatcher.rules.punctuality import LATE
 from dispatcher.rules.reasons import REASONS
 from dispatcher.rules.states import DeliveryState
 from dispatcher.sandbox import Provider, RunningSandbox
-from dispatcher.stages import control
+from dispatcher.stages import control, send
 from dispatcher.stages.accept import AcceptedUpdate
+from dispatcher.stages.send.claim import claim
+from dispatcher.stages.send.intent import commit_intent
 from segments.consents import unsubscribe
 from segments.records import ContactIn
 from segments.store import erase_contact, upsert_contacts
@@ -20,6 +23,7 @@ from tests.flow.story import (
     plan_out,
     post,
     recounted,
+    release_all,
     seed,
     send_all,
     statuses,
@@ -248,3 +252,22 @@ async def test_an_address_that_changed_is_not_called_an_erasure(
     await send_all(ctx)
     assert mailed(sandbox) == {"person3@example.com"}
     assert await reasons(ctx, accepted) == ["address_changed", "erased", ""]
+
+
+async def test_a_slice_whose_moment_passes_before_its_intent_gets_another_moment(
+    ctx: Context, sandbox: RunningSandbox, clock: MovableClock
+) -> None:
+    accepted = await planned(ctx, by_mail(1))
+    (slice_id,) = await release_all(ctx)
+    held = await claim(ctx, slice_id)
+    assert held is not None
+    clock.move(held.slice["start_at"] - ctx.now() + 2 * LATE)
+    async with ctx.pool.acquire() as conn, conn.transaction():
+        assert await commit_intent(conn, ctx, held, ended=False) is None
+    assert await shown(ctx, accepted) == {"queued": 1}
+    assert await release_all(ctx) == [slice_id]
+    again = await ctx.pool.fetchval("select start_at from slice where id = $1", slice_id)
+    assert again > ctx.now()
+    await send.run(ctx, slice_id)
+    assert await shown(ctx, accepted) == {"accepted": 1}
+    assert sandbox.ledger.accepted[Provider.SENDGRID] == 1

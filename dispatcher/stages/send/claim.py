@@ -1,17 +1,15 @@
 """Claim a released slice: whoever raised its epoch last holds it."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 import asyncpg
 
 from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.jobs import Event, publish
+from dispatcher.rules.punctuality import is_late
 from dispatcher.rules.states import SliceState
 
-# A job that starts later than its reserved time gives the tokens back rather than bunch with others.
-LATE = timedelta(seconds=3)
 MAX_RECLAIMS = 3
 
 CLAIM_SQL = f"""
@@ -54,13 +52,16 @@ async def claim(ctx: Context, slice_id: int) -> Claim | None:
         if row["reclaims"] > MAX_RECLAIMS:
             await conn.execute(HOLD_SQL, slice_id, row["epoch"], now)
             return None
-        if row["start_at"] is not None and now - row["start_at"] > LATE:
+        if is_late(row["start_at"], now):
             await give_back(conn, Claim(row))
             return None
         return Claim(row)
 
 
 async def give_back(conn: Connection, held: Claim) -> None:
-    """Return a slice to the waiting ones; nothing of it was sent."""
+    """Return a slice to the waiting ones; nothing of it was sent.
+
+    What was reserved for it is lost: the flow only grows thinner by it, never faster.
+    """
     await conn.execute(GIVE_BACK_SQL, held.id, held.epoch)
     await publish(conn, [Event("slices.waiting", held.slice["sender_id"], 10 - held.slice["lane"])])

@@ -10,6 +10,7 @@ from dispatcher import tally
 from dispatcher.context import Context
 from dispatcher.db import Connection, one_row
 from dispatcher.rules.policy import Severity
+from dispatcher.rules.punctuality import is_late
 from dispatcher.rules.reasons import Decision
 from dispatcher.rules.states import (
     FAILED_IN_ANY_ATTEMPT,
@@ -141,23 +142,40 @@ where d.update_id = $1 and d.channel = $2 and d.purpose = $3 and d.endpoint_id =
 """
 
 
+class _TooLateError(Exception):
+    """The slice's moment passed during the intent, which is undone."""
+
+
 async def commit_intent(
     conn: Connection, ctx: Context, held: Claim, *, ended: bool
 ) -> set[int] | None:
     """Mark the slice in flight and withdraw those who must not get it; returns who remains.
 
-    None when the slice is no longer ours or too old, its sender or dispatch is paused, or the
-    dispatch is cancelled. The caller owns the transaction and sends only after its commit.
+    None when the slice is no longer ours, too old, or too late for its moment, its sender or
+    dispatch is paused, or the dispatch is cancelled. The caller owns the transaction and sends only
+    after its commit.
     """
     row = held.slice
-    now = ctx.now()
-    dispatch = await conn.fetchrow(LOCK_DISPATCH_SQL, row["dispatch_id"], row["sender_id"], now)
+    dispatch = await conn.fetchrow(
+        LOCK_DISPATCH_SQL, row["dispatch_id"], row["sender_id"], ctx.now()
+    )
     if dispatch is None or dispatch["state"] == "cancelled":
         return None
     # Its moment may be long past when this process was stopped in between; release then expires it.
-    if dispatch["paused"] or row["expires_at"] <= now:
+    if dispatch["paused"] or row["expires_at"] <= ctx.now():
         await give_back(conn, held)
         return None
+    try:
+        async with conn.transaction():
+            return await _intend(conn, ctx, held, ended=ended)
+    except _TooLateError:
+        await give_back(conn, held)
+        return None
+
+
+async def _intend(conn: Connection, ctx: Context, held: Claim, *, ended: bool) -> set[int] | None:
+    row = held.slice
+    now = ctx.now()
     request = f"{held.id}-{held.epoch}"
     lease = ctx.settings.worker.lease_s
     if await conn.fetchval(INTENT_SQL, held.id, held.epoch, request, now, lease) is None:
@@ -178,6 +196,9 @@ async def commit_intent(
     going = {item["endpoint_id"] for item in asked if item["gone"] is None}
     if going and ctx.policy.of(Severity(update["severity"])).quiet_hours_bind:
         going -= await _hush(conn, row, now)
+    # Locks may have been waited for up to here. Late slices would leave together with punctual ones.
+    if going and is_late(row["start_at"], ctx.now()):
+        raise _TooLateError
     return going
 
 

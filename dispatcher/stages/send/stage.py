@@ -22,6 +22,7 @@ from dispatcher.context import Context, Lease
 from dispatcher.db import Connection, in_transaction
 from dispatcher.failpoints import reach
 from dispatcher.jobs import Event, publish
+from dispatcher.rules.punctuality import head_start
 from dispatcher.stages.send.build import Parcel, batch_message, build, single_message
 from dispatcher.stages.send.claim import Claim, claim
 from dispatcher.stages.send.intent import commit_intent
@@ -47,7 +48,9 @@ async def run(ctx: Context, slice_id: int) -> None:
     channel = ctx.channels[ChannelKind.from_code(held.slice["channel"])]
     async with ctx.pool.acquire() as conn:
         parcel = await build(conn, ctx, held.slice)
-    await _wait_until(ctx, held.slice["start_at"])
+    # Half of the head start is for the intent itself, so that the messages can leave on time.
+    start = held.slice["start_at"]
+    await _wait_until(ctx, start - head_start(held.epoch - 1) / 2)
     begun = ctx.clock.monotonic()
     endpoints = await in_transaction(
         ctx.pool,
@@ -60,6 +63,7 @@ async def run(ctx: Context, slice_id: int) -> None:
     ctx.leases[held.id] = lease
     try:
         await reach("send.after_intent")
+        await _wait_until(ctx, start)
         going = [endpoint for endpoint in parcel.recipients if endpoint in endpoints]
         sending = _Sending(ctx, held, lease, channel, parcel)
         await sending.send(going)
@@ -67,9 +71,8 @@ async def run(ctx: Context, slice_id: int) -> None:
         ctx.leases.pop(held.id, None)
 
 
-async def _wait_until(ctx: Context, start: datetime | None) -> None:
-    if start is not None and (ahead := (start - ctx.now()).total_seconds()) > 0:
-        await ctx.clock.sleep(ahead)
+async def _wait_until(ctx: Context, moment: datetime) -> None:
+    await ctx.clock.sleep((moment - ctx.now()).total_seconds())
 
 
 @dataclass(slots=True)
@@ -98,6 +101,7 @@ class _Sending:
             message = batch_message(
                 self.ctx, self.held.slice, self._request, self.parcel, endpoints
             )
+            await self._turn(len(endpoints))
             answers = await self._ask(message)
             self.buffer += zip(endpoints, answers, strict=True)
         else:
@@ -105,15 +109,19 @@ class _Sending:
         await reach("send.before_record")
         await self._flush(last=True)
 
+    async def _turn(self, messages: int) -> None:
+        row = self.held.slice
+        span = messages * row["spacing_s"]
+        await self.ctx.departures.turn(self.ctx.clock, row["sender_id"], span)
+
     async def _send_one_by_one(self, endpoints: Sequence[int]) -> None:
         done = asyncio.Event()
         flusher = asyncio.create_task(self._flush_until(done))
         try:
             async with asyncio.TaskGroup() as group:
-                started = self.ctx.clock.monotonic()
-                for place, endpoint in enumerate(endpoints):
-                    due = started + place * self.held.slice["spacing_s"]
-                    await self.ctx.clock.sleep(max(0.0, due - self.ctx.clock.monotonic()))
+                for endpoint in endpoints:
+                    if self.stopped is None:
+                        await self._turn(1)
                     if self.stopped is not None:
                         self.buffer.append((endpoint, self.stopped))
                         continue

@@ -1,0 +1,27 @@
+"""The head start grows with every failed try, and a stray is measured against the slack of the windows."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatcher.rules.punctuality import LATE, head_start, is_late
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SLACK_OF_THE_SHORTEST_WINDOW = timedelta(seconds=1) / 12
+
+
+def test_what_leaves_at_its_moment_or_early_is_not_late() -> None:
+    assert not is_late(NOON, NOON)
+    assert not is_late(NOON, NOON - timedelta(seconds=1))
+    assert is_late(NOON, NOON + SLACK_OF_THE_SHORTEST_WINDOW)
+
+
+def test_some_of_the_slack_is_left_for_the_network() -> None:
+    assert LATE < SLACK_OF_THE_SHORTEST_WINDOW
+
+
+@given(st.integers(0, 10_000))
+def test_the_head_start_never_shrinks_and_never_outgrows_two_seconds(claims: int) -> None:
+    assert head_start(claims) <= head_start(claims + 1) < timedelta(seconds=2)
+    assert head_start(claims) > LATE
