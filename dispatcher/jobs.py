@@ -41,11 +41,20 @@ delete from pgqueuer where status = 'failed' and updated < clock_timestamp() - i
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to one row; `key` is the row's id. Higher priority runs first."""
+    """Something that happened to one row; `key` is the row's id. Higher priority runs first.
+
+    An event is not doubled while one for the same row waits or runs, unless its `turn` differs.
+    """
 
     name: str
     key: int
     priority: int = 0
+    turn: str = ""
+
+    @property
+    def dedupe_key(self) -> str:
+        """What two events share that are the same."""
+        return f"{self.name}:{self.key}:{self.turn}"
 
 
 class _TextHeaders(AsyncpgDriver):
@@ -60,7 +69,7 @@ async def publish(conn: Connection, events: Sequence[Event]) -> None:
     if not events:
         return
     # Every insert statement wakes every consumer, even one that inserts nothing.
-    keys = [f"{event.name}:{event.key}" for event in events]
+    keys = [event.dedupe_key for event in events]
     waiting = {row["dedupe_key"] for row in await conn.fetch(WAITING_SQL, keys)}
     events = [event for event, key in zip(events, keys, strict=True) if key not in waiting]
     if not events:
@@ -69,7 +78,7 @@ async def publish(conn: Connection, events: Sequence[Event]) -> None:
         [event.name for event in events],
         [str(event.key).encode() for event in events],
         [event.priority for event in events],
-        dedupe_key=[f"{event.name}:{event.key}" for event in events],
+        dedupe_key=[event.dedupe_key for event in events],
         on_conflict="skip",
     )
 

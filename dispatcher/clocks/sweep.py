@@ -20,7 +20,7 @@ order by severity, id desc limit 200
 """
 # Released but not begun: its job is lost, or about to start; the epoch decides if both try.
 RELEASED_SQL = f"""
-select id, lane, channel from slice
+select id, lane, channel, start_at from slice
 where state = {SliceState.RELEASED:d} and start_at < $1::timestamptz - interval '2 seconds' limit 500
 """
 # The lease is the one thing compared with the database's clock: workers' clocks may differ.
@@ -63,7 +63,9 @@ async def _due(conn: Connection, ctx: Context) -> list[Event]:
         for row in await conn.fetch(UPDATES_SQL)
     ]
     lost = await conn.fetch(RELEASED_SQL, ctx.now())
-    events += [released_event(row["channel"], row["lane"], row["id"]) for row in lost]
+    events += [
+        released_event(row["channel"], row["lane"], row["id"], row["start_at"]) for row in lost
+    ]
     if await conn.fetchval(RECEIPTS_SQL):
         events.append(Event("receipts.arrived", 0, 5))
     events += [Event("dispatch.planned", key, 1) for key in await report.due(conn, now=ctx.now())]

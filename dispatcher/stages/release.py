@@ -249,7 +249,7 @@ async def _write(
     await conn.execute(
         RELEASE_SQL,
         [row["id"] for row, _ in turn.granted],
-        [datetime.fromtimestamp(grant.start, UTC) for _, grant in turn.granted],
+        [_moment(grant) for _, grant in turn.granted],
         [_seconds_per_unit(row, grant) * row["units"] for row, grant in turn.granted],
     )
     await conn.execute(
@@ -262,7 +262,11 @@ async def _write(
     )
     await conn.execute(SAVE_CREDIT_SQL, sender_id, credit)
     await publish(
-        conn, [released_event(row["channel"], row["lane"], row["id"]) for row, _ in turn.granted]
+        conn,
+        [
+            released_event(row["channel"], row["lane"], row["id"], _moment(grant))
+            for row, grant in turn.granted
+        ],
     )
 
 
@@ -271,7 +275,11 @@ def _seconds_per_unit(row: asyncpg.Record, grant: Grant) -> float:
     return (max(state.next_free for state in grant.states) - grant.start) / (_cost(row) or 1)
 
 
-def released_event(channel: int, lane: int, slice_id: int) -> Event:
+def _moment(grant: Grant) -> datetime:
+    return datetime.fromtimestamp(grant.start, UTC)
+
+
+def released_event(channel: int, lane: int, slice_id: int, start: datetime) -> Event:
     """What wakes the sending of a released slice; `channel` is a code as in `slice.channel`.
 
     P0 has consumers of its own for each channel, so that no hanging call of a lower lane, nor of
@@ -279,4 +287,5 @@ def released_event(channel: int, lane: int, slice_id: int) -> Event:
     """
     kind = ChannelKind.from_code(channel)
     way = f"urgent.{kind}" if lane == URGENT_LANE else kind.value
-    return Event(f"slice.released.{way}", slice_id, 10 - lane)
+    # A slice that is given back is released anew while the job that gave it back still runs.
+    return Event(f"slice.released.{way}", slice_id, 10 - lane, turn=start.isoformat())

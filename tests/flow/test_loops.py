@@ -5,9 +5,11 @@ import asyncio
 import asyncpg
 from pgqueuer.errors import FailingListenerError
 
+from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.jobs import Consumer, Event, Pace, consume, publish, tick
-from tests.flow.story import eventually
+from dispatcher.stages.send.claim import claim, give_back
+from tests.flow.story import contact, eventually, plan_out, post, release_all, seed, update
 
 
 async def test_a_clock_whose_turn_fails_turns_again() -> None:
@@ -53,3 +55,20 @@ async def test_a_consumer_that_cannot_connect_or_loses_its_listener_tries_again(
     await eventually(finished, within=30, what="the consumer's end")
     running.result()
     assert done == [7]
+
+
+async def test_a_slice_given_back_is_woken_again_while_its_old_job_still_runs(ctx: Context) -> None:
+    await seed(ctx, [contact(1, "small", phone=None, app_user=None, sms_consent=None)])
+    accepted = await post(ctx, update(ctx))
+    await plan_out(ctx, accepted)
+    (slice_id,) = await release_all(ctx)
+    await ctx.pool.execute(
+        "update pgqueuer set status = 'picked' where entrypoint like 'slice.released.%'"
+    )
+    held = await claim(ctx, slice_id)
+    assert held is not None
+    async with ctx.pool.acquire() as conn, conn.transaction():
+        await give_back(conn, held)
+    assert await release_all(ctx) == [slice_id]
+    waiting = "select count(*) from pgqueuer where status = 'queued' and entrypoint like 'slice.released.%'"
+    assert await ctx.pool.fetchval(waiting) == 1

@@ -1,6 +1,7 @@
 """The wiring is the whole wiring: nobody publishes what `pipeline.py` does not say."""
 
 import ast
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_every_released_slice_wakes_the_consumer_of_its_channel() -> None:
     consumer = {wire.event: wire.consumer for wire in PIPELINE}
     for kind in set(ChannelKind) - {ChannelKind.BANNER}:
         for severity in Severity:
-            event = released_event(kind.code, severity, 7)
+            event = released_event(kind.code, severity, 7, datetime.now(UTC))
             urgent = severity is Severity.P0
             assert consumer[event.name] == (f"urgent.{kind}" if urgent else kind)
             assert event.key == 7
