@@ -82,7 +82,8 @@ AUDIENCE_SQL: Final = f"""
         join affected a on a.id = p.account_id
         cross join lateral (
             select case when $11::boolean and p.quiet_from is not null
-                        then coalesce(nullif(p.time_zone, ''), a.time_zone) end as zone) z
+                        then known_zone(coalesce(nullif(p.time_zone, ''), a.time_zone)) end
+                   as zone) z
         join rule r on r.segment = a.segment
             and case when r.roles is null then true else r.roles && p.roles end
         left join contact_endpoint ce

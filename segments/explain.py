@@ -12,7 +12,7 @@ from segments.verdict import Account, Endpoint, Person, Verdict, judge
 _CONTACT: Final = """
     select c.id, c.account_id, c.roles, c.quiet_from, c.quiet_until,
            c.removed_at is not null as removed,
-           coalesce(nullif(c.time_zone, ''), a.time_zone) as zone,
+           known_zone(coalesce(nullif(c.time_zone, ''), a.time_zone)) as zone,
            a.name, a.segment, a.segment_rule, a.removed_at is not null as account_removed
     from contact c join account a on a.id = c.account_id
     where c.external_id = $1::text

@@ -1,15 +1,17 @@
 """Quiet hours: the times of day at which a person would rather not be disturbed."""
 
-from datetime import UTC, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
 def quiet_end(now: datetime, zone: str, quiet_from: time, quiet_until: time) -> datetime:
     """When the quiet hours that `now` falls into end; `now` itself outside of them.
 
-    Hours that begin later than they end go over midnight. `now` is aware, the answer in UTC.
+    Hours that begin later than they end go over midnight. `now` is aware, the answer in UTC. A zone
+    that nobody knows (any more) is taken for UTC, as `known_zone` in SQL does.
     """
-    local = now.astimezone(ZoneInfo(zone))
+    there = _known(zone)
+    local = now.astimezone(there)
     clock = local.time()
     if quiet_from < quiet_until:
         quiet = quiet_from <= clock < quiet_until
@@ -18,4 +20,11 @@ def quiet_end(now: datetime, zone: str, quiet_from: time, quiet_until: time) -> 
     if not quiet:
         return now
     day = local.date() if clock < quiet_until else local.date() + timedelta(days=1)
-    return datetime.combine(day, quiet_until, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    return datetime.combine(day, quiet_until, tzinfo=there).astimezone(UTC)
+
+
+def _known(zone: str) -> tzinfo:
+    try:
+        return ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC

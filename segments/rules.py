@@ -1,5 +1,6 @@
 """Segments as data: ordered rules over an account's attributes, the first that fits decides."""
 
+import hashlib
 import math
 import re
 import tomllib
@@ -108,6 +109,12 @@ class Rules:
     segments: tuple[str, ...]
     always_segments: tuple[str, ...]
     rules: tuple[Rule, ...]
+
+    @property
+    def digest(self) -> str:
+        """The same for two sets that decide alike, rule by rule."""
+        text = "\n".join(rule.model_dump_json() for rule in self.rules)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def segment_of(attributes: Attributes, rules: Rules) -> Decision:

@@ -140,6 +140,21 @@ create table suppression (
     primary key (address_hash, channel)
 );
 
+-- The zone, or UTC where PostgreSQL does not know it: records are checked against the zones of Python.
+create function known_zone(zone text) returns text language plpgsql stable as $$
+begin
+    perform now() at time zone zone;
+    return zone;
+exception when invalid_parameter_value then
+    return 'UTC';
+end $$;
+
+-- What an installation remembers about itself, e.g. which segment rules its accounts follow.
+create table setting (
+    key    text primary key,
+    value  text not null
+);
+
 -- ── incidents, updates, words ────────────────────────────────────────────────────────────────
 
 create table incident (

@@ -98,19 +98,6 @@ _ADD_USAGE: Final = """
         returning account_id
     ) insert into stage_touched select account_id from added
 """
-_REMOVE: Final = """
-    update account set removed_at = $2::timestamptz, updated_at = $2::timestamptz
-    where external_id = $1::text and removed_at is null
-"""
-_EVERY_ACCOUNT: Final = (
-    "select id, attributes::text, segment, segment_rule from account order by id"
-)
-_RESEGMENT: Final = """
-    update account a set segment = n.segment, segment_rule = n.rule, updated_at = $4::timestamptz
-    from unnest($1::bigint[], $2::text[], $3::text[]) as n (id, segment, rule)
-    where a.id = n.id
-"""
-_RESEGMENT_BATCH: Final = 10_000
 
 
 class AccountWriter(Writer[AccountIn]):
@@ -174,25 +161,3 @@ async def upsert_accounts(
 ) -> Outcome:
     """Create or change accounts. With problems and without `keep_going`, nothing is written."""
     return await upsert(AccountWriter(conn, rules=rules, now=now), records, keep_going=keep_going)
-
-
-async def remove_account(conn: Db, external_id: str, now: datetime) -> bool:
-    """Tell an account's contacts nothing any more; False if there is no such account.
-
-    A later record of the account brings it back.
-    """
-    return await conn.execute(_REMOVE, external_id, now) == "UPDATE 1"
-
-
-async def resegment(conn: Db, rules: Rules, now: datetime) -> int:
-    """Decide every account's segment again, after the rules changed; how many moved."""
-    moved: list[tuple[int, str, str]] = []
-    async with conn.transaction():
-        async for id_, attributes, segment, rule in conn.cursor(_EVERY_ACCOUNT):
-            decision = segment_of(orjson.loads(attributes), rules)
-            if (decision.segment, decision.rule) != (segment, rule):
-                moved.append((id_, decision.segment, decision.rule))
-        for start in range(0, len(moved), _RESEGMENT_BATCH):
-            ids, segments, names = zip(*moved[start : start + _RESEGMENT_BATCH], strict=True)
-            await conn.execute(_RESEGMENT, ids, segments, names, now)
-    return len(moved)

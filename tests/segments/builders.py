@@ -1,6 +1,7 @@
 """Records with sensible defaults, and short ways to store them through the real store."""
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from segments.model import AudienceQuery, Channel, Db, Outcome
@@ -9,6 +10,7 @@ from segments.rules import load_rules
 from segments.store import upsert_accounts, upsert_components, upsert_contacts
 
 NOW = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
 KEY = b"a key for tests, 32 bytes long.."
 RULES = load_rules()
 
@@ -56,3 +58,20 @@ def query(**fields: Any) -> AudienceQuery:
 
 
 CHANNELS = {"email": Channel.EMAIL, "sms": Channel.SMS, "banner": Channel.BANNER}
+
+
+async def remove_account(conn: Db, external_id: str) -> None:
+    """Its contacts are told nothing any more."""
+    await conn.execute(
+        "update account set removed_at = $2 where external_id = $1", external_id, NOW
+    )
+
+
+async def account_ids(conn: Db, external_ids: Sequence[str]) -> dict[str, int]:
+    rows = await conn.fetch("select * from account where external_id = any ($1)", external_ids)
+    return {row["external_id"]: row["id"] for row in rows}
+
+
+async def component_ids(conn: Db, external_ids: Sequence[str]) -> dict[str, int]:
+    rows = await conn.fetch("select * from component where external_id = any ($1)", external_ids)
+    return {row["external_id"]: row["id"] for row in rows}

@@ -6,18 +6,21 @@ import pytest
 from asyncpg import Record
 
 from segments.audience import AUDIENCE_PARAMS, AUDIENCE_SQL, CountRow, count, is_empty
+from segments.explain import explain
 from segments.model import MAX_ID, AudienceQuery, Channel, Db, Exclusion, SuppressionReason
-from segments.store import remove_account, resolve_accounts, resolve_components
 from segments.suppressions import Why, add_suppression
 from tests.segments.builders import (
     KEY,
     NOW,
     account,
+    account_ids,
+    component_ids,
     contact,
     put_accounts,
     put_components,
     put_contacts,
     query,
+    remove_account,
 )
 
 _BOUNCED = Why(SuppressionReason.BOUNCED, "receipt")
@@ -104,9 +107,9 @@ EVE = {"eve": "e-1-1"}
 async def test_the_audience_is_those_affected_and_those_always_told(
     world: Db, asked: dict[str, Any], expected: dict[str, str]
 ) -> None:
-    components = await resolve_components(world, asked.pop("components", []))
-    accounts = await resolve_accounts(world, asked.pop("accounts", []))
-    excluded = await resolve_accounts(world, asked.pop("exclude", []))
+    components = await component_ids(world, asked.pop("components", []))
+    accounts = await account_ids(world, asked.pop("accounts", []))
+    excluded = await account_ids(world, asked.pop("exclude", []))
     question = query(
         component_ids=tuple(components.values()),
         account_ids=tuple(accounts.values()),
@@ -133,7 +136,7 @@ async def test_the_audience_is_those_affected_and_those_always_told(
 async def test_policy_says_which_segment_and_role_is_told_where(
     world: Db, rules: list[tuple[str, int, str]], expected: dict[str, str]
 ) -> None:
-    components = await resolve_components(world, ["checkout"])
+    components = await component_ids(world, ["checkout"])
     question = AudienceQuery(
         rule_segments=tuple(rule[0] for rule in rules),
         rule_channels=tuple(rule[1] for rule in rules),
@@ -168,7 +171,7 @@ async def test_the_most_specific_wish_decides_and_one_wanted_component_is_enough
         {"component": component, "channel": "email", "wanted": wish} for component, wish in wishes
     ]
     await put_contacts(world, contact("cid", "small", subscriptions=subscriptions))
-    ids = await resolve_components(world, components)
+    ids = await component_ids(world, components)
 
     found = await told(world, query(component_ids=tuple(ids.values())))
 
@@ -178,7 +181,7 @@ async def test_the_most_specific_wish_decides_and_one_wanted_component_is_enough
 async def test_a_general_no_holds_where_accounts_are_named_and_no_component_is(world: Db) -> None:
     no = [{"channel": "email", "wanted": False}]
     await put_contacts(world, contact("cid", "small", subscriptions=no))
-    ids = await resolve_accounts(world, ["small"])
+    ids = await account_ids(world, ["small"])
 
     assert (await told(world, query(account_ids=tuple(ids.values()))))["cid"] == "-1-1"
 
@@ -187,7 +190,7 @@ async def test_texts_need_consent_and_nothing_else_does(world: Db) -> None:
     for granted, mark in ((True, "s"), (False, "-3")):
         said = {"granted": granted, "source": "form"}
         await put_contacts(world, contact("bob", "big", phone="+12025550102", sms_consent=said))
-        ids = await resolve_accounts(world, ["big"])
+        ids = await account_ids(world, ["big"])
 
         assert (await told(world, query(account_ids=tuple(ids.values()))))["bob"] == f"e{mark}-1"
 
@@ -205,7 +208,7 @@ async def test_a_suppressed_address_is_left_out_on_its_channel(
     world: Db, channel: Channel, address: str, expected: str
 ) -> None:
     await add_suppression(world, channel, address, _BOUNCED, hash_key=KEY, now=NOW)
-    ids = await resolve_accounts(world, ["big"])
+    ids = await account_ids(world, ["big"])
 
     assert (await told(world, query(account_ids=tuple(ids.values()))))["ann"] == expected
 
@@ -215,7 +218,7 @@ async def test_a_row_says_where_it_goes_and_an_excluded_one_stands_for_its_conta
 ) -> None:
     await add_suppression(world, Channel.SMS, "+12025550101", _BOUNCED, hash_key=KEY, now=NOW)
     await put_contacts(world, contact("ann", "big", locale="de"))
-    ids = await resolve_accounts(world, ["big"])
+    ids = await account_ids(world, ["big"])
     ann = await world.fetchrow("select * from contact where external_id = 'ann'")
     assert ann is not None
     mailbox = await world.fetchval("select id from address where value = 'ann@example.com'")
@@ -248,7 +251,7 @@ async def test_one_persons_missing_consent_is_not_in_the_way_of_another_at_the_s
 ) -> None:
     agreed = {"granted": True, "source": "form"}
     await put_contacts(world, contact("fay", "big", phone="+12025550102", sms_consent=agreed))
-    ids = await resolve_accounts(world, ["big"])
+    ids = await account_ids(world, ["big"])
 
     question = query(account_ids=tuple(ids.values()), segments=("enterprise",))
     rows = await audience(world, question)
@@ -262,7 +265,7 @@ async def test_a_shared_inbox_counts_once_and_the_others_as_covered(world: Db) -
     await put_contacts(
         world, *(contact(f"x{n}", "other", email="dee@example.com") for n in range(3))
     )
-    ids = await resolve_accounts(world, ["other"])
+    ids = await account_ids(world, ["other"])
     question = query(account_ids=tuple(ids.values()), segments=("smb",))
 
     counted = await count(world, question, NOW)
@@ -278,9 +281,9 @@ async def test_a_shared_inbox_counts_once_and_the_others_as_covered(world: Db) -
 async def test_who_was_removed_or_belongs_to_a_removed_account_is_not_in_the_audience(
     world: Db,
 ) -> None:
-    ids = await resolve_accounts(world, ["small"])
+    ids = await account_ids(world, ["small"])
     question = query(account_ids=tuple(ids.values()), segments=("smb",))
-    await remove_account(world, "small", NOW)
+    await remove_account(world, "small")
 
     assert await told(world, question) == {}
     assert await is_empty(world, question, NOW)
@@ -293,7 +296,7 @@ async def test_counting_inside_a_transaction_leaves_its_settings_alone(world: Db
 
 
 async def test_ranges_of_contacts_put_together_are_the_whole(world: Db) -> None:
-    ids = await resolve_components(world, ["checkout"])
+    ids = await component_ids(world, ["checkout"])
     question = query(component_ids=tuple(ids.values()))
     whole = {tuple(row) for row in await audience(world, question)}
     last = await world.fetchval("select max(id) from contact")
@@ -361,6 +364,24 @@ async def test_quiet_hours_are_those_of_the_contact_in_its_own_zone(
     assert {row["not_before"] for row in not_binding} == {now}
 
 
+@pytest.mark.parametrize("unknown", ["Mars/Olympus", "", "not a zone"])
+async def test_a_zone_the_database_does_not_know_is_taken_for_utc(conn: Db, unknown: str) -> None:
+    await put_accounts(conn, account("us", attributes={"kind": "staff"}))
+    hours = {"quiet_from": "22:00", "quiet_until": "07:00"}
+    for name in ("ada", "bob"):
+        await put_contacts(conn, contact(name, "us", email=f"{name}@example.com", **hours))
+    await conn.execute("update account set time_zone = $1", unknown)
+    await conn.execute("update contact set time_zone = 'Asia/Tokyo' where external_id = 'bob'")
+    now = NOW.replace(hour=23)
+    asked = query(quiet_binds=True)
+
+    found = {row["contact_id"]: row["not_before"] for row in await audience(conn, asked, now)}
+
+    assert sorted(found.values()) == [now, datetime.fromisoformat("2026-11-23T07:00+00:00")]
+    told_ada = (await explain(conn, asked, "ada", now))[0]
+    assert told_ada.not_before == max(found.values())
+
+
 async def test_a_range_is_read_by_indexes_and_no_table_as_a_whole(conn: Db) -> None:
     await put_components(conn, "checkout")
     usage = [{"component": "checkout"}]
@@ -374,7 +395,7 @@ async def test_a_range_is_read_by_indexes_and_no_table_as_a_whole(conn: Db) -> N
         ),
     )
     await conn.execute("analyze")
-    ids = await resolve_components(conn, ["checkout"])
+    ids = await component_ids(conn, ["checkout"])
     params = query(component_ids=tuple(ids.values())).params(3000, 3100, NOW)
 
     plan = await conn.fetchval(f"explain (format json) {AUDIENCE_SQL}", *params)

@@ -7,7 +7,6 @@ import pytest
 from segments.audience import AUDIENCE_SQL, count
 from segments.explain import UnknownContactError, explain
 from segments.model import MAX_ID, AudienceQuery, Channel, Db, SuppressionReason
-from segments.store import remove_account
 from segments.suppressions import Why, add_suppression
 from tests.segments.builders import (
     KEY,
@@ -18,6 +17,7 @@ from tests.segments.builders import (
     put_components,
     put_contacts,
     query,
+    remove_account,
 )
 
 _COMPONENTS = ("checkout", "search", "reports")
@@ -85,7 +85,7 @@ async def _random_world(conn: Db, rng: random.Random) -> dict[str, int]:
     for n in range(0, 25, 6):
         await add_suppression(conn, Channel.EMAIL, f"p{n}@example.com", why, hash_key=KEY, now=NOW)
         await add_suppression(conn, Channel.SMS, f"+120255501{n:02}", why, hash_key=KEY, now=NOW)
-    await remove_account(conn, "a11", NOW)
+    await remove_account(conn, "a11")
     return components
 
 

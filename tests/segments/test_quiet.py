@@ -58,3 +58,10 @@ def test_the_end_is_by_the_clock_on_the_wall(now: str, end: str) -> None:
     found = quiet_end(datetime.fromisoformat(now), "Europe/Paris", time(22), time(7))
 
     assert found == datetime.fromisoformat(end)
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "", "../UTC", "America"])
+def test_a_zone_that_nobody_knows_is_taken_for_utc(zone: str) -> None:
+    now = datetime(2026, 11, 22, 23, 0, tzinfo=UTC)
+
+    assert quiet_end(now, zone, time(22), time(7)) == datetime(2026, 11, 23, 7, tzinfo=UTC)

@@ -1,33 +1,28 @@
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 
 from segments.model import Channel, Db, Outcome, SuppressionReason
 from segments.records import ComponentIn
-from segments.rules import parse_rules
 from segments.store import (
     erase_contact,
-    remove_account,
-    resegment,
-    resolve_accounts,
-    resolve_components,
     upsert_components,
     upsert_contacts,
 )
 from segments.suppressions import Why, add_suppression, list_suppressions
 from tests.segments.builders import (
     KEY,
+    LATER,
     NOW,
     account,
     contact,
     put_accounts,
     put_components,
     put_contacts,
+    remove_account,
 )
-
-LATER = NOW + timedelta(hours=1)
 
 _LIVE = """
     select a.value from contact c
@@ -71,17 +66,6 @@ async def test_the_segment_is_stored_with_the_rule_that_decided(conn: Db) -> Non
     row = await conn.fetchrow("select segment, segment_rule, attributes::text from account")
     assert row is not None
     assert tuple(row) == ("enterprise", "large by seats", '{"seats": 900}')
-
-
-async def test_new_rules_move_accounts_and_say_how_many(conn: Db) -> None:
-    await put_accounts(conn, account("acme", attributes={"seats": 900}), account("tiny"))
-    rules = parse_rules(
-        '[[segment]]\nname = "all"\n[[rule]]\nname = "any"\nsegment = "all"\n', "rules.toml"
-    )
-
-    assert await resegment(conn, rules, LATER) == 2
-    assert await resegment(conn, rules, LATER) == 0
-    assert await conn.fetchval("select count(*) from account where segment = 'all'") == 2
 
 
 async def test_what_a_record_omits_stays_and_what_it_clears_goes(conn: Db) -> None:
@@ -223,7 +207,7 @@ async def test_a_contact_of_an_unknown_account_is_a_problem_and_nothing_is_writt
     conn: Db,
 ) -> None:
     await put_accounts(conn, account("acme"), account("gone"))
-    assert await remove_account(conn, "gone", NOW)
+    await remove_account(conn, "gone")
     records = [(2, contact("ada", "acme")), (3, contact("bob", "acne")), (4, contact("c", "gone"))]
 
     outcome = await upsert_contacts(conn, records, hash_key=KEY, now=NOW)
@@ -260,22 +244,12 @@ async def test_an_account_that_uses_an_unknown_component_is_a_problem(conn: Db) 
     assert await conn.fetchval("select count(*) from account") == 0
 
 
-async def test_names_are_resolved_and_what_is_unknown_is_missing(conn: Db) -> None:
-    components = await put_components(conn, "checkout")
-    await put_accounts(conn, account("acme"), account("gone"))
-    await remove_account(conn, "gone", NOW)
-
-    assert await resolve_components(conn, ["checkout", "x"]) == components
-    assert list(await resolve_accounts(conn, ["acme", "gone", "x"])) == ["acme"]
-
-
 async def test_a_removed_account_comes_back_with_its_next_record(conn: Db) -> None:
     await put_accounts(conn, account("acme"))
-    assert await remove_account(conn, "acme", NOW)
-    assert not await remove_account(conn, "acme", NOW)
+    await remove_account(conn, "acme")
 
     assert await put_accounts(conn, account("acme")) == Outcome(updated=1)
-    assert list(await resolve_accounts(conn, ["acme"])) == ["acme"]
+    assert await conn.fetchval("select removed_at from account") is None
 
 
 async def test_writers_of_the_same_records_at_once_both_succeed(
