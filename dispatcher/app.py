@@ -24,7 +24,7 @@ from dispatcher.clocks.release import release_due
 from dispatcher.clocks.sweep import sweep
 from dispatcher.config import Settings, signing_secret
 from dispatcher.context import Context
-from dispatcher.db import Connection, Pool, migrate, open_pool
+from dispatcher.db import Connection, Pool, in_transaction, migrate, open_pool
 from dispatcher.embedded import embedded_postgres
 from dispatcher.failpoints import arm
 from dispatcher.ids import Signer
@@ -34,6 +34,7 @@ from dispatcher.rules.policy import load_policy
 from dispatcher.senders import sync_senders
 from dispatcher.web import make_runner
 from segments.rules import SHIPPED_RULES, load_rules
+from segments.store import ensure_segments
 from templates.render import check_templates
 
 log = structlog.get_logger(__name__)
@@ -126,6 +127,9 @@ async def work(ctx: Context, stop: asyncio.Event) -> None:
     worker = uuid.uuid4()
     async with ctx.pool.acquire() as conn:
         await sync_senders(conn, ctx, now=ctx.now(), decide=True)
+    moved = await in_transaction(ctx.pool, partial(_follow_rules, ctx), rng=ctx.rng)
+    if moved:
+        log.info("accounts_moved", count=moved)
     # The heart beats while the worker drains: what is still in flight keeps its lease.
     drained = asyncio.Event()
     heart = asyncio.create_task(
@@ -149,6 +153,10 @@ async def work(ctx: Context, stop: asyncio.Event) -> None:
         await heart
         await leave(ctx, worker)
         log.info("worker_stopped", worker=str(worker))
+
+
+async def _follow_rules(ctx: Context, conn: Connection) -> int:
+    return await ensure_segments(conn, ctx.segment_rules, now=ctx.now())
 
 
 async def _drain(ctx: Context, tasks: list[asyncio.Task[None]]) -> None:
