@@ -13,10 +13,10 @@ from typing import Any, Final, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from channels.registry import TALKATIVE_LOGGERS
+
 _QUIET_LOGGERS: Final = (
-    "twilio",  # logs request bodies, which hold numbers and words
-    "python_http_client",
-    "tweepy",  # logs the bearer token at DEBUG
+    *TALKATIVE_LOGGERS,
     "pgqueuer",
     "urllib3",
     "aiohttp.access",  # paths may hold tokens; the web server logs its own requests

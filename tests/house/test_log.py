@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
+from channels.registry import TALKATIVE_LOGGERS
 from dispatcher.log import configure_logging, masked_text
 
 
@@ -78,7 +79,7 @@ def test_nothing_personal_gets_out_through_any_door(lines: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize(
-    "vendor", ["twilio.async_http_client", "python_http_client", "tweepy", "pgqueuer", "urllib3"]
+    "vendor", [*TALKATIVE_LOGGERS, "twilio.async_http_client", "pgqueuer", "urllib3"]
 )
 def test_vendors_are_heard_from_warning_on(lines: io.StringIO, vendor: str) -> None:
     logging.getLogger(vendor).info("request body")
