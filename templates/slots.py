@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from html import escape
-from typing import Any, Protocol, assert_never
+from typing import Any, assert_never
 
 from channels.sms_segments import segments, to_gsm7
 from templates.graphemes import shortened
@@ -81,13 +81,6 @@ class Person:
     first_text: bool = False
     time_zone: str = "UTC"
     locale: str = "en"
-
-
-class HasSlots(Protocol):
-    """Anything that carries slots; a rendering does."""
-
-    @property
-    def slots(self) -> tuple[Slot, ...]: ...
 
 
 STOP_LINE = " Reply STOP to opt out"
@@ -199,11 +192,6 @@ class Filler:
             for tag, convert in places:
                 values[tag] = convert(raw)
         return values
-
-
-def values_for(rendering: HasSlots, person: Person) -> dict[str, str]:
-    """Tag -> value for one person; use a `Filler` for many."""
-    return Filler(rendering.slots).values(person)
 
 
 def slots_to_json(slots: Iterable[Slot]) -> list[dict[str, Any]]:

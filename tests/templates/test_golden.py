@@ -8,7 +8,7 @@ import pytest
 from channels.model import ChannelKind
 from templates.facts import Facts
 from templates.render import Kind, Occasion, Rendering, compose
-from templates.slots import fill, values_for
+from templates.slots import Filler, fill
 from templates.words import FOLDER
 from tests.templates.samples import ALL_STEPS, BEHIND, EVERYWHERE, MARIA, PREFIX, STORIES, Step
 
@@ -23,7 +23,7 @@ def renderings(step: Step) -> list[Rendering]:
 
 
 def as_read(rendering: Rendering) -> dict[str, str]:
-    values = values_for(rendering, MARIA)
+    values = Filler(rendering.slots).values(MARIA)
     return {part: fill(text, values) for part, text in rendering.parts.items()}
 
 

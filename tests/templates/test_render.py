@@ -10,7 +10,7 @@ from channels.model import ChannelKind
 from templates.brand import Brand
 from templates.facts import Facts, Internal
 from templates.render import Kind, Occasion, TemplateError, compose, kind_of
-from templates.slots import fill, values_for
+from templates.slots import Filler, fill
 from tests.templates.samples import (
     ALL_STEPS,
     CARDS,
@@ -233,7 +233,7 @@ def test_the_kind_follows_from_what_became_known() -> None:
 
 def test_both_parts_of_a_mail_are_filled_without_a_tag_left() -> None:
     mail = one(RICH, occasion(Kind.UPDATE), ChannelKind.EMAIL)
-    values = values_for(mail, replace(MARIA, account="Blue & Bottle"))
+    values = Filler(mail.slots).values(replace(MARIA, account="Blue & Bottle"))
     filled = {part: fill(text, values) for part, text in mail.parts.items()}
     assert not any(PREFIX in text for text in filled.values())
     assert "Blue &amp; Bottle" in filled["html"]

@@ -7,7 +7,7 @@ from channels.sms_segments import segments
 from channels.social_length import weighted_length
 from templates.facts import Facts
 from templates.render import Kind, TemplateError
-from templates.slots import Person, fill, values_for
+from templates.slots import Filler, Person, fill
 from tests.templates.samples import RICH, SPARSE, at, occasion, one
 
 plain = st.text(
@@ -29,7 +29,7 @@ def test_a_text_never_needs_more_than_two_segments_and_keeps_its_link(
         {**RICH.model_dump(mode="json"), "title": title[:255], "impact": impact}
     )
     text = one(facts, occasion(kind), ChannelKind.SMS, segment)
-    filled = fill(text.parts["text"], values_for(text, Person(first_text=True)))
+    filled = fill(text.parts["text"], Filler(text.slots).values(Person(first_text=True)))
     assert segments(filled).count == text.segments_worst
     assert segments(filled).count <= 2
     assert "https://status.example.com/i/42" in filled
