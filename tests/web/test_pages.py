@@ -166,6 +166,14 @@ async def test_fetching_the_link_changes_nothing_however_often(
     assert await ctx.pool.fetchval("select count(*) from suppression") == 0
 
 
+@pytest.mark.usefixtures("people")
+async def test_whoever_shares_an_inbox_is_told_that_the_button_stops_it_for_all(
+    anonymous: Api, ctx: Context
+) -> None:
+    page = await anonymous.get(f"/u/{await token_of(ctx)}")
+    assert b"If several people share it, this stops messages for all of them." in page.body
+
+
 @pytest.mark.parametrize(
     ("headers", "raw"),
     [
