@@ -26,12 +26,13 @@ from dispatcher.db import (
 )
 from dispatcher.embedded import embedded_postgres
 from dispatcher.rules.policy import PolicyError, load_policy
+from dispatcher.stages.track import MAX_TRIES
 from segments.rules import SHIPPED_RULES, RulesError, load_rules
 from templates.render import TemplateError, check_templates
 
 SKEW: Final = timedelta(seconds=2)
 SILENCE: Final = timedelta(seconds=60)
-STUCK_AFTER_TRIES: Final = 5
+
 
 WORKERS_SQL: Final = "select count(*) from worker where seen_at > clock_timestamp() - $1::interval"
 STUCK_SQL: Final = "select count(*) from receipt_batch where tries >= $1"
@@ -243,6 +244,6 @@ async def _numbers(conn: Connection) -> tuple[int, int, int, int]:
     return (
         await conn.fetchval(WORKERS_SQL, SILENCE),
         await conn.fetchval(KEYS_SQL, CLOCK.now()),
-        await conn.fetchval(STUCK_SQL, STUCK_AFTER_TRIES),
+        await conn.fetchval(STUCK_SQL, MAX_TRIES),
         await conn.fetchval(HELD_SQL),
     )

@@ -11,6 +11,7 @@ from dispatcher.stages import report
 from dispatcher.stages.control import withdraw
 from dispatcher.stages.release import released_event
 from dispatcher.stages.send.turn import planned, turned
+from dispatcher.stages.track import MAX_TRIES
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,7 @@ CANCELLED_SQL = f"""
 select distinct s.dispatch_id from slice s join dispatch d on d.id = s.dispatch_id
 where d.state = 'cancelled' and s.state in ({SliceState.WAITING:d}, {SliceState.RELEASED:d}) limit 50
 """
-RECEIPTS_SQL = "select exists (select from receipt_batch)"
+RECEIPTS_SQL = "select exists (select from receipt_batch where tries < $1)"
 
 _NEXT = {
     "accepted": "update.accepted",
@@ -66,7 +67,7 @@ async def _due(conn: Connection, ctx: Context) -> list[Event]:
     events += [
         released_event(row["channel"], row["lane"], row["id"], row["start_at"]) for row in lost
     ]
-    if await conn.fetchval(RECEIPTS_SQL):
+    if await conn.fetchval(RECEIPTS_SQL, MAX_TRIES):
         events.append(Event("receipts.arrived", 0, 5))
     events += [Event("dispatch.planned", key, 1) for key in await report.due(conn, now=ctx.now())]
     return events
