@@ -1,14 +1,17 @@
 """The SendGrid-shaped server, through SendGrid's own mail helper and signature check."""
 
 import gzip
+from base64 import b64encode
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
 import orjson
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from dispatcher.sandbox import Provider, RunningSandbox, SandboxSettings
+from dispatcher.sandbox import Provider, RunningSandbox
 from tests.sandbox.clients import Clients, mail_to
 from tests.sandbox.conftest import Open
 from tests.sandbox.product import Product, until
@@ -58,7 +61,8 @@ async def test_events_come_signed_with_our_arguments_and_a_trailing_line_end(
 async def test_a_changed_byte_breaks_the_signature(clients: Clients, product: Product) -> None:
     await clients.send_mail(mail_to(["anna@example.com"]))
     await until(lambda: product.posted)
-    other = SandboxSettings().sendgrid_webhook_public_key
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    other = b64encode(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
     assert not product.posted[0].is_signed_by_sendgrid(other)
 
 
