@@ -8,7 +8,7 @@ from rich.console import Console
 from dispatcher.cli.base import table
 from dispatcher.cli.plot import plot, span, sparks
 from dispatcher.stages.report import AccountDeliveries, DispatchReport
-from dispatcher.stages.report.account import DeliveryRow
+from dispatcher.stages.report.account_model import DeliveryRow
 from dispatcher.stages.report.model import SHARES, PeopleRow, PersonRow
 
 LINES: Final = 15
@@ -104,8 +104,8 @@ def _failures(report: DispatchReport) -> Iterator[object]:
 
 def _people(report: DispatchReport) -> Iterator[object]:
     lists = (
-        ("Could not be reached", report.could_not_be_reached, report.could_not_be_reached_total),
-        ("Unconfirmed, ask them", report.unconfirmed, report.unconfirmed_total),
+        ("Could not be reached", report.not_reached, report.not_reached_total),
+        ("Unconfirmed, ask them", report.ask, report.ask_total),
     )
     for title, persons, total in lists:
         if total:

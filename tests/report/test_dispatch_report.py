@@ -90,7 +90,7 @@ async def test_who_shares_an_inbox_is_told_by_it_and_is_no_failure(busy: Book) -
     row = only(report.funnel, segment="enterprise", channel="email")
     assert (row.targeted, row.covered, row.reachable) == (3, 1, 2)
     assert (row.accepted, row.notified, row.failed, row.waiting) == (2, 1, 1, 0)
-    assert "Cy" not in {person.name for person in report.could_not_be_reached}
+    assert "Cy" not in {person.name for person in report.not_reached}
     assert "shared_inbox" not in {row.reason for row in report.failures}
 
 
@@ -106,7 +106,7 @@ async def test_who_shares_an_inbox_that_cannot_be_used_cannot_be_reached_either(
     await book.slice("smb", EMAIL, lost(cy, Exclusion.SHARED_INBOX))
     report = await report_of(book)
     assert (report.everyone.people, report.everyone.reachable) == (2, 0)
-    assert [person.name for person in report.could_not_be_reached] == ["Ada", "Cy"]
+    assert [person.name for person in report.not_reached] == ["Ada", "Cy"]
 
 
 async def test_the_public_post_is_posted_and_counts_for_nobody(busy: Book) -> None:
@@ -125,13 +125,13 @@ async def test_failures_carry_plain_words_and_advice(busy: Book) -> None:
 
 async def test_the_lost_are_listed_with_a_reason_for_every_channel(busy: Book) -> None:
     report = await report_of(busy)
-    assert [person.name for person in report.could_not_be_reached] == ["Bob", "Gus"]
-    bob = report.could_not_be_reached[0]
+    assert [person.name for person in report.not_reached] == ["Bob", "Gus"]
+    bob = report.not_reached[0]
     assert {why.channel: why.reason for why in bob.why} == {
         "email": "unknown_address",
         "banner": "not_seen",
     }
-    assert [person.name for person in report.unconfirmed] == ["Flo"]
+    assert [person.name for person in report.ask] == ["Flo"]
 
 
 async def test_an_account_shows_who_was_told_what_and_when_first(busy: Book) -> None:
@@ -166,8 +166,8 @@ async def test_totals_are_the_sums_of_the_slices(busy: Book) -> None:
 async def test_lists_are_cut_but_their_totals_are_whole(busy: Book) -> None:
     report = await report_of(busy, limit=1)
     assert len(report.accounts) == 1
-    assert len(report.could_not_be_reached) == 1
-    assert (report.accounts_total, report.could_not_be_reached_total) == (2, 2)
+    assert len(report.not_reached) == 1
+    assert (report.accounts_total, report.not_reached_total) == (2, 2)
 
 
 async def test_the_header_names_incident_and_update_with_public_ids(busy: Book) -> None:

@@ -1,6 +1,7 @@
 """Report: what became of a dispatch, who was told what and when, and whether the numbers are true."""
 
-from dispatcher.stages.report.account import AccountDeliveries, account_deliveries
+from dispatcher.stages.report.account import account_deliveries
+from dispatcher.stages.report.account_model import AccountDeliveries
 from dispatcher.stages.report.dispatch import dispatch_report, latest_dispatch
 from dispatcher.stages.report.export import COLUMNS, export_csv
 from dispatcher.stages.report.masks import mask_email, mask_phone, show_address

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
-from pydantic import BaseModel, ConfigDict
 
 from channels.model import ChannelKind
 from dispatcher.db import Connection
@@ -19,6 +18,12 @@ from dispatcher.rules.states import (
     SliceState,
     fact_from_code,
     shown,
+)
+from dispatcher.stages.report.account_model import (
+    AccountDeliveries,
+    AccountUpdate,
+    DeliveryRow,
+    TimelineEvent,
 )
 from dispatcher.stages.report.gather import TOLD_FACTS
 from dispatcher.stages.report.masks import show_address
@@ -66,65 +71,6 @@ where update_id = any($1::bigint[]) and channel = any('{1,2,3,4}'::smallint[])
   and endpoint_id = any($2::bigint[]) and matched
 order by at, attempt, fact
 """
-
-
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TimelineEvent(_Row):
-    """One fact a provider, or a banner, reported about one attempt."""
-
-    at: datetime
-    fact: str
-    attempt: int
-    detail: str
-
-
-class DeliveryRow(_Row):
-    """One message to one contact. `purpose` is notice unless it is a copy or a test."""
-
-    contact: str
-    name: str
-    channel: str
-    address: str
-    purpose: str
-    status: str
-    reason: str
-    reason_text: str
-    advice: str
-    attempt: int
-    maybe_duplicate: bool
-    sent_at: datetime | None
-    settled_at: datetime | None
-    timeline: tuple[TimelineEvent, ...]
-
-
-class AccountUpdate(_Row):
-    """One update that concerned the account, with everything that was sent or withheld."""
-
-    update: str
-    incident: str
-    incident_external_id: str
-    seq: int
-    kind: str
-    status: str
-    severity: str
-    title: str
-    at: datetime
-    first_told_at: datetime | None
-    deliveries: tuple[DeliveryRow, ...]
-
-
-class AccountDeliveries(_Row):
-    """Newest update first; `next_cursor` is null on the last page."""
-
-    account: str
-    name: str
-    segment: str
-    manager: str
-    updates: tuple[AccountUpdate, ...]
-    next_cursor: str | None
 
 
 async def account_deliveries(

@@ -72,10 +72,14 @@ async def dispatch_report(
             wave=header["wave"],
             incident=_incident(header, signer),
             update=_update(header, signer),
+            decided_at=start,
             planned_at=header["planned_at"],
             completed_at=header["completed_at"],
             made_at=now,
             totals=await totals(conn, dispatch_id),
+            channels={},
+            as_of=now,
+            stale=False,
             people=await people(
                 conn, dispatch_id, start=start, deadline=_deadline(header, policy), now=now
             ),
@@ -86,10 +90,11 @@ async def dispatch_report(
             else await curve(conn, dispatch_id, start=start),
             accounts=account_rows,
             accounts_total=accounts_total,
-            could_not_be_reached=lost,
-            could_not_be_reached_total=lost_total,
-            unconfirmed=ask,
-            unconfirmed_total=ask_total,
+            accounts_cursor=None,
+            not_reached=lost,
+            not_reached_total=lost_total,
+            ask=ask,
+            ask_total=ask_total,
         )
 
 

@@ -56,9 +56,14 @@ async def accounts(
             name=row["name"],
             segment=segment_word(row["segment"]),
             manager=row["manager_name"],
+            standing="waiting",
             people=row["people"],
             notified=row["notified"],
+            waiting=0,
+            unconfirmed=0,
+            not_reached=0,
             first_told_at=row["first_told_at"],
+            statuses={},
             channels=channels[row["account_id"]],
         )
         for row in rows

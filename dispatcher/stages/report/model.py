@@ -6,6 +6,7 @@ Moments are UTC, ids are public ids.
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import IntEnum
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -16,11 +17,31 @@ PUBLIC: Final = "public"
 """The segment of the public voice, which speaks to nobody in particular."""
 
 
-class _Row(BaseModel):
+class AccountStanding(IntEnum):
+    """How one customer as a whole stands with an update, worst first."""
+
+    NOT_TOLD = 0  # nobody there has proof, and nothing is on its way any more
+    PARTLY_TOLD = 1  # somebody there could not be reached, or nobody knows whether they were
+    WAITING = 2  # nobody is lost so far; for somebody it is under way or without proof
+    TOLD = 3  # everybody there who was to be told has proof
+    WITHDRAWN = 4  # it was cancelled or replaced for everybody there
+
+    @property
+    def word(self) -> str:
+        """Lower-case name, as used at the API."""
+        return self.name.lower()
+
+
+StandingWord = Literal["not_told", "partly_told", "waiting", "told", "withdrawn"]
+
+
+class Row(BaseModel):
+    """Immutable, and closed: a field that is not here is an error."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class IncidentHeader(_Row):
+class IncidentHeader(Row):
     id: str
     source: str
     external_id: str
@@ -31,7 +52,7 @@ class IncidentHeader(_Row):
     resolved_at: datetime | None
 
 
-class UpdateHeader(_Row):
+class UpdateHeader(Row):
     """`seq` counts an incident's updates from 1; `status` and `severity` as of this update."""
 
     id: str
@@ -44,7 +65,7 @@ class UpdateHeader(_Row):
     next_update_by: datetime | None
 
 
-class FirstNotice(_Row):
+class FirstNotice(Row):
     """The policy's promise for the first notice of an incident, judged per segment.
 
     met: everyone who can be reached has proof by the deadline. missed: somebody got it later, or is
@@ -58,7 +79,7 @@ class FirstNotice(_Row):
     waiting: int
 
 
-class PeopleRow(_Row):
+class PeopleRow(Row):
     """People, not messages: each counts once, by the best of their channels; social counts nobody.
 
     `segment` is "all" for everyone. `people` were to be told, `reachable` have an address that may be
@@ -79,7 +100,7 @@ class PeopleRow(_Row):
     first_notice: FirstNotice | None
 
 
-class FunnelRow(_Row):
+class FunnelRow(Row):
     """Messages of one segment on one channel; each number is part of the one before it.
 
     `covered` (by a shared inbox) and what may not be sent are no longer `reachable`. `notified` means
@@ -97,7 +118,7 @@ class FunnelRow(_Row):
     waiting: int
 
 
-class FailureRow(_Row):
+class FailureRow(Row):
     """Messages of one channel that did not arrive, by reason; `text` and `advice` are for people."""
 
     channel: str
@@ -108,7 +129,7 @@ class FailureRow(_Row):
     count: int
 
 
-class Curve(_Row):
+class Curve(Row):
     """People with proof over time: per channel, and "any" by their first channel.
 
     Each series is a list of (seconds, people so far), at most 200 points; `people` is what 100 % is.
@@ -118,20 +139,42 @@ class Curve(_Row):
     series: Mapping[str, tuple[tuple[float, int], ...]]
 
 
-class AccountRow(_Row):
-    """One customer: people told of how many, when first, and messages per channel and status."""
+class AccountRow(Row):
+    """One customer of one dispatch: how many of its people were told, and when the first of them.
+
+    `waiting` (under way or without proof), `unconfirmed`, `not_reached` and `notified` count people;
+    `statuses` and `channels` count messages, by status and by channel and status. `account` is the
+    operator's id.
+    """
 
     account: str
     name: str
     segment: str
     manager: str
+    standing: StandingWord
     people: int
     notified: int
+    waiting: int
+    unconfirmed: int
+    not_reached: int
     first_told_at: datetime | None
+    statuses: Mapping[str, int]
     channels: Mapping[str, Mapping[str, int]]
 
 
-class Why(_Row):
+class AccountPage(Row):
+    """Accounts of one dispatch, worst first, then by name; `next_cursor` is null on the last page.
+
+    `as_of` is when they were counted, null when they have not been yet; `data` is empty then.
+    """
+
+    dispatch: str
+    as_of: datetime | None
+    data: tuple[AccountRow, ...]
+    next_cursor: str | None
+
+
+class Why(Row):
     """Why one channel did not reach one person."""
 
     channel: str
@@ -141,7 +184,7 @@ class Why(_Row):
     advice: str
 
 
-class PersonRow(_Row):
+class PersonRow(Row):
     """Somebody to tell in another way. `contact` is the operator's id, empty where none was given."""
 
     contact: str
@@ -152,11 +195,17 @@ class PersonRow(_Row):
     why: tuple[Why, ...]
 
 
-class DispatchReport(_Row):
+class DispatchReport(Row):
     """One fan-out wave of one update.
 
-    Lists of accounts and people are cut at their limit; the totals beside them are whole. `totals`
-    are messages by status, zeros left out.
+    `totals` (messages by status) and `channels` (by channel and status) are of this very moment, zeros
+    left out. Everything from `people` on was counted at `as_of`, and `stale` says that something has
+    changed since; a large dispatch is counted now and then. `as_of` is null while it is being counted
+    for the first time: the rest is empty then, which means unknown and not none.
+
+    `not_reached` should have been told but were not, `ask` may or may not have been. Both lists, and
+    `accounts`, are cut; the totals beside them are whole. `accounts_cursor` continues `accounts` at
+    `GET /v1/dispatches/{id}/accounts`.
     """
 
     dispatch: str
@@ -165,25 +214,38 @@ class DispatchReport(_Row):
     wave: int
     incident: IncidentHeader
     update: UpdateHeader
+    decided_at: datetime
     planned_at: datetime | None
     completed_at: datetime | None
     made_at: datetime
     totals: Mapping[str, int]
+    channels: Mapping[str, Mapping[str, int]]
+    as_of: datetime | None
+    stale: bool
     people: tuple[PeopleRow, ...]
     funnel: tuple[FunnelRow, ...]
     failures: tuple[FailureRow, ...]
     curve: Curve
     accounts: tuple[AccountRow, ...]
     accounts_total: int
-    could_not_be_reached: tuple[PersonRow, ...]
-    could_not_be_reached_total: int
-    unconfirmed: tuple[PersonRow, ...]
-    unconfirmed_total: int
+    accounts_cursor: str | None
+    not_reached: tuple[PersonRow, ...]
+    not_reached_total: int
+    ask: tuple[PersonRow, ...]
+    ask_total: int
+
+    @property
+    def counted(self) -> bool:
+        """Whether people, funnel, failures, curve, accounts and lists are known."""
+        return self.as_of is not None
 
     @property
     def everyone(self) -> PeopleRow:
-        """The row over all segments."""
-        return next(row for row in self.people if row.segment == EVERYONE)
+        """The row over all segments; LookupError while nothing is counted."""
+        for row in self.people:
+            if row.segment == EVERYONE:
+                return row
+        raise LookupError("the dispatch is still being counted")
 
     def to_json(self) -> dict[str, object]:
         """Plain JSON values."""
