@@ -29,9 +29,10 @@ from dispatcher.embedded import embedded_postgres
 from dispatcher.failpoints import arm
 from dispatcher.ids import Signer
 from dispatcher.jobs import Consumer, Handler, Pace, consume, tick
+from dispatcher.metrics import timed_requests
 from dispatcher.pipeline import CONSUMERS, PIPELINE, Wire
 from dispatcher.rules.policy import load_policy
-from dispatcher.senders import sync_senders
+from dispatcher.senders import PROVIDERS, sync_senders
 from dispatcher.web import make_runner
 from segments.rules import SHIPPED_RULES, load_rules
 from segments.store import ensure_segments
@@ -62,11 +63,13 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS_PER_PROVIDER),
                 timeout=aiohttp.ClientTimeout(total=60),
+                middlewares=[timed_requests(_providers(settings), clock.monotonic)],
             )
         )
+        direct = settings.database.session_url
         ctx = Context(
             settings=settings,
-            dsn=dsn,
+            dsn=direct.get_secret_value() if direct else dsn,
             pool=pool,
             clock=clock,
             rng=Random(),
@@ -82,6 +85,14 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
                 await migrate(conn)
             await sync_senders(conn, ctx, now=ctx.now())
         yield ctx
+
+
+def _providers(settings: Settings) -> dict[str, str]:
+    return {
+        settings.sendgrid.base_url: PROVIDERS[ChannelKind.EMAIL],
+        settings.twilio.base_url: PROVIDERS[ChannelKind.SMS],
+        settings.x.base_url: PROVIDERS[ChannelKind.SOCIAL],
+    }
 
 
 async def _database(stack: AsyncExitStack, settings: Settings) -> tuple[str, Path | None]:

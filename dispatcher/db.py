@@ -26,6 +26,7 @@ _MIGRATIONS: Final = files("dispatcher") / "migrations"
 _MIGRATION_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _ADVISORY_LOCK: Final = 0x7469_6469_6E67_7300  # "tidings" in bytes
 _BACKOFF_S: Final = 0.02
+STATEMENTS_KEPT: Final = 100
 # A process that is frozen inside a transaction must not hold its locks against all the others.
 _IDLE_IN_TRANSACTION_S: Final = 10
 
@@ -63,6 +64,8 @@ class PoolLimits(Protocol):
     def statement_timeout_s(self) -> float: ...
     @property
     def connect_timeout_s(self) -> float: ...
+    @property
+    def transaction_pooler(self) -> bool: ...
 
 
 async def open_pool(dsn: str, limits: PoolLimits, *, application_name: str = "tidings") -> Pool:
@@ -78,11 +81,12 @@ async def open_pool(dsn: str, limits: PoolLimits, *, application_name: str = "ti
             max_size=limits.pool_max,
             timeout=limits.connect_timeout_s,
             init=_prepare,
+            # Another session may serve the next transaction, and knows no statement prepared in this.
+            statement_cache_size=0 if limits.transaction_pooler else STATEMENTS_KEPT,
             server_settings={
                 "application_name": application_name,
                 "timezone": "UTC",
-                "statement_timeout": str(int(limits.statement_timeout_s * 1000)),
-                "idle_in_transaction_session_timeout": f"{_IDLE_IN_TRANSACTION_S}s",
+                **({} if limits.transaction_pooler else _time_limits(limits)),
             },
         )
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError) as error:
@@ -95,6 +99,14 @@ async def open_pool(dsn: str, limits: PoolLimits, *, application_name: str = "ti
             f"{describe(dsn)} is PostgreSQL {version}; Tidings needs {OLDEST_VERSION} or later."
         )
     return pool
+
+
+def _time_limits(limits: PoolLimits) -> dict[str, str]:
+    """Poolers refuse them at the start of a session; the role in the database must have them there."""
+    return {
+        "statement_timeout": str(int(limits.statement_timeout_s * 1000)),
+        "idle_in_transaction_session_timeout": f"{_IDLE_IN_TRANSACTION_S}s",
+    }
 
 
 async def _prepare(conn: Connection) -> None:

@@ -7,8 +7,12 @@ be counted under two states.
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from typing import Final
 
+from channels.model import ChannelKind
 from dispatcher.db import Connection
+from dispatcher.metrics import DELIVERIES
+from dispatcher.rules.states import Shown
 
 # Deltas arrive as one flat array of 14 numbers a slice; slices are locked in id order.
 ADD_SQL = """
@@ -23,11 +27,15 @@ update slice s set n_by_status = (
     from unnest(s.n_by_status, ($2::int[])[(l.place - 1) * $3::int + 1 : l.place * $3::int])
          with ordinality as t(o, d, i))
 from locked l where s.id = l.id and s.id = any($1::bigint[])
+returning s.id, s.channel
 """
 
 TOUCH_SQL = "update slice set n_merges = n_merges + 1 where id = any($1::bigint[])"
 
 Moves = Mapping[int, Counter[int]]
+
+# What waits or is under way is a length, not an event: the queue's depth tells it.
+_COUNTED: Final = {code: code.word for code in Shown if code not in {Shown.QUEUED, Shown.SENDING}}
 
 
 async def add(conn: Connection, moves: Moves, statuses: int) -> None:
@@ -36,9 +44,17 @@ async def add(conn: Connection, moves: Moves, statuses: int) -> None:
     if not real:
         return
     flat = [change[code] for change in real.values() for code in range(statuses)]
-    await conn.execute(ADD_SQL, list(real), flat, statuses)
+    for row in await conn.fetch(ADD_SQL, list(real), flat, statuses):
+        _count(row["channel"], real[row["id"]])
 
 
 async def touch(conn: Connection, slice_ids: Collection[int]) -> None:
     """Note that receipts were merged, whether or not a counter moved; the caller holds these slices."""
     await conn.execute(TOUCH_SQL, slice_ids)
+
+
+def _count(channel: int, change: Counter[int]) -> None:
+    """For rates and alerts: a transaction that is begun again counts twice. Reports count rows."""
+    for code, word in _COUNTED.items():
+        if (arrived := change[code]) > 0:
+            DELIVERIES.labels(ChannelKind.from_code(channel), word).inc(arrived)

@@ -40,9 +40,10 @@ def register(app: typer.Typer) -> None:
 
 @asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[Pool]:
-    """A pool on the configured or the embedded database, whatever its schema."""
-    if settings.database.url is not None:
-        pool = await open_pool(settings.database.url.get_secret_value(), settings.database)
+    """A pool on the configured or the embedded database, whatever its schema; past any pooler."""
+    url = settings.database.session_url
+    if url is not None:
+        pool = await open_pool(url.get_secret_value(), settings.database)
         try:
             yield pool
         finally:

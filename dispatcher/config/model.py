@@ -33,13 +33,34 @@ class _Group(BaseModel):
 
 
 class DatabaseSettings(_Group):
-    """Where PostgreSQL is; without a url the embedded one starts. Times in seconds."""
+    """Where PostgreSQL is; without a url the embedded one starts. Times in seconds.
+
+    `direct_url` leads past a pooler that `url` leads to, for what needs a session of its own: listening
+    and migrations. `transaction_pooler`: that pooler lends a session for one transaction only.
+    """
 
     url: SecretStr | None = None
+    direct_url: SecretStr | None = None
+    transaction_pooler: bool = False
     pool_min: PositiveInt = 2
     pool_max: PositiveInt = 10
     statement_timeout_s: PositiveFloat = 30
     connect_timeout_s: PositiveFloat = 10
+
+    @property
+    def session_url(self) -> SecretStr | None:
+        """Where a connection is a session of its own: notifications and session locks need one."""
+        return self.direct_url or self.url
+
+    @model_validator(mode="after")
+    def _listening_needs_a_session(self) -> Self:
+        if self.direct_url is not None and self.url is None:
+            raise ValueError("url is missing: direct_url leads past what url leads to")
+        if self.transaction_pooler and self.direct_url is None:
+            raise ValueError(
+                "direct_url is missing: nothing can be listened to through a transaction pooler"
+            )
+        return self
 
 
 def _default_embedded_dir() -> Path:
@@ -94,6 +115,19 @@ class WorkerSettings(_Group):
     drain_s: PositiveFloat = 25
 
 
+class MetricsSettings(_Group):
+    """Who may read /metrics of web, and where workers serve theirs (nowhere without a port).
+
+    With a token it must be sent as a bearer. Without one, web shows its metrics only while public_url
+    is on this machine. `sources`: values of an update's `source` that are counted by name.
+    """
+
+    token: SecretStr | None = None
+    host: str = "127.0.0.1"
+    port: Port | None = None
+    sources: tuple[str, ...] = ("monitoring",)
+
+
 class SenderSettings(_Group):
     """Who we are on channels that need an identity; e-mail's stands in the brand."""
 
@@ -142,6 +176,7 @@ class Settings(BaseSettings):
     policy_file: Path | None = None
     segment_rules_file: Path | None = None
     worker: WorkerSettings = WorkerSettings()
+    metrics: MetricsSettings = MetricsSettings()
     test: SelfTestSettings = SelfTestSettings()
 
     @classmethod

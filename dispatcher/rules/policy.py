@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import IntEnum
 from importlib.resources import files
 from pathlib import Path
@@ -120,6 +120,17 @@ class Policy(_Strict):
     def of(self, severity: Severity) -> SeverityPolicy:
         """The row of one severity."""
         return self.severity[severity.name]
+
+    def first_notice_by(
+        self, severity: Severity, started: datetime, *, first: bool
+    ) -> datetime | None:
+        """When everybody should know, counted from the beginning of the incident; None: no promise.
+
+        Maintenance is announced ahead of its beginning, which is another promise than this one.
+        """
+        if not first or severity is Severity.planned:
+            return None
+        return started + self.of(severity).first_notice_within
 
     def channels_for(self, segment: str, severity: Severity) -> tuple[ChannelKind, ...]:
         """Channels of the first rule that matches, empty when none does."""

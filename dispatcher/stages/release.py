@@ -23,6 +23,7 @@ from dispatcher import tally
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.jobs import Event, publish
+from dispatcher.metrics import RATE_LIMIT_WAIT
 from dispatcher.rules.punctuality import head_start
 from dispatcher.rules.reasons import Decision
 from dispatcher.rules.states import STATUS_COUNT, DeliveryState, SliceState, shown
@@ -55,7 +56,7 @@ BUCKETS_SQL = "select seconds, next_free, cells, cell_no from bucket where sende
 # A newer update's slice waits for older ones of its incident and channel that are on their way.
 CANDIDATES_SQL = f"""
 select s.id, s.lane, s.units, s.n, s.update_id, s.channel, s.purpose, s.expires_at, s.endpoint_ids,
-       s.maybe_duplicate, s.epoch
+       s.maybe_duplicate, s.epoch, s.not_before
 from slice s join dispatch d on d.id = s.dispatch_id
 where s.sender_id = $1 and s.state = {SliceState.WAITING:d} and s.lane between $2 and $3
   and s.not_before <= $4 and d.paused_at is null and d.state <> 'cancelled'
@@ -261,6 +262,9 @@ async def _write(
         [",".join(map(str, state.cells)) for state in states],
     )
     await conn.execute(SAVE_CREDIT_SQL, sender_id, credit)
+    for row, grant in turn.granted:
+        waited = grant.start - row["not_before"].timestamp()
+        RATE_LIMIT_WAIT.labels(ChannelKind.from_code(row["channel"])).observe(waited)
     await publish(
         conn,
         [

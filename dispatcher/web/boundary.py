@@ -11,6 +11,7 @@ from aiohttp.web_exceptions import HTTPException, HTTPMethodNotAllowed
 
 from dispatcher.context import Context
 from dispatcher.db import DatabaseUnavailableError
+from dispatcher.metrics import INTAKE_REJECTED, one_of
 from dispatcher.rules.problem import RefusedError
 from dispatcher.web.answers import WebRefusedError, problem_response
 from dispatcher.web.problems import BY_STATUS
@@ -86,9 +87,24 @@ async def turn_errors_into_problems(request: web.Request, handler: Handler) -> w
         problem = WebRefusedError("malformed-request")
     except Exception as error:  # noqa: BLE001 - the boundary: nothing may pass it
         problem = _from_fault(error)
+    _count(request, problem)
     return problem_response(
         problem, public_url=request.app[CONTEXT].settings.public_url, request_id=request[REQUEST_ID]
     )
+
+
+def _count(request: web.Request, problem: RefusedError) -> None:
+    """What was not taken in, by the door at which it stood."""
+    channels = request.app[CONTEXT].channels.values()
+    match request.match_info.route.name:
+        case "post_update":
+            source = "api"
+        case "post_receipts":
+            providers = {channel.provider for channel in channels}
+            source = one_of(request.match_info["provider"], providers)
+        case _:
+            return
+    INTAKE_REJECTED.labels(source, problem.kind).inc()
 
 
 def _from_http(error: HTTPException) -> WebRefusedError:

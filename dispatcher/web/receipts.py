@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from channels.model import ForgedReceiptError, MalformedReceiptError, Receipt, TellsReceipts
+from dispatcher.metrics import RECEIPTS
 from dispatcher.rules.problem import not_found
 from dispatcher.stages import track
 from dispatcher.web.answers import WebRefusedError
@@ -43,7 +44,8 @@ async def post_receipts(call: Call[None, AnyQuery]) -> web.Response:
     except MalformedReceiptError:
         raise WebRefusedError("malformed-receipt") from None
     async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
-        await track.store(conn, call.ctx, provider, receipts, now=call.ctx.now())
+        kept = await track.store(conn, call.ctx, provider, receipts, now=call.ctx.now())
+    RECEIPTS.labels(provider).inc(kept)
     return web.Response(status=204)
 
 

@@ -6,6 +6,7 @@ from dispatcher import pipeline
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.failpoints import reach
+from dispatcher.metrics import UPDATES, one_of
 from dispatcher.stages.accept import AcceptedUpdate, UpdateIn
 from dispatcher.stages.compose import incident_url
 from dispatcher.web import idempotency
@@ -23,7 +24,9 @@ async def post_update(call: Call[UpdateIn, NoQuery]) -> Reply:
     """Take one update in, once per Idempotency-Key; 202 is answered after the commit."""
     key = idempotency.read_key(call.request.headers.get("Idempotency-Key"))
     if call.body.mode == "dry_run":
-        return Reply(await preview(call.ctx, call.body, actor=call.actor))
+        shown = await preview(call.ctx, call.body, actor=call.actor)
+        _count(call.ctx, call.body, "dry_run")
+        return Reply(shown)
     body_hash = idempotency.fingerprint(call.body.model_dump(mode="json", exclude_unset=True))
     attempt = Attempt(call.caller.key_id, key, body_hash)
     answered, replayed = await accept_once(call.ctx, call.body, attempt, actor=call.caller.actor)
@@ -43,7 +46,13 @@ async def accept_once(
     work = _Acceptance(ctx, body, attempt, actor)
     answered = await in_transaction(ctx.pool, work.run, rng=ctx.rng)
     await reach("accept.after_commit")
+    taken = "accepted" if answered[0].response["dispatch_id"] else "draft"
+    _count(ctx, body, "replayed" if answered[1] else taken)
     return answered
+
+
+def _count(ctx: Context, body: UpdateIn, outcome: str) -> None:
+    UPDATES.labels(one_of(body.source, ctx.settings.metrics.sources), outcome).inc()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,17 @@ from channels.model import ChannelKind, Message, Recipient
 from dispatcher.context import Context
 from dispatcher.db import Connection, one_row
 from dispatcher.ids import DeliveryKey
+from dispatcher.stages.send.promise import Promise, promise_of
 from templates.headers import headers_for
 from templates.slots import Filler, Person, fill, slots_from_json
 
 MINIMUM_LIFE = timedelta(seconds=30)
 
 RENDERING_SQL = """
-select r.*, u.status, u.kind from rendering r join incident_update u on u.id = r.update_id where r.id = $1
+select r.*, u.status, u.kind, u.severity, u.seq = 1 as first, i.started_at,
+       (select d.created_at from dispatch d where d.update_id = u.id and d.wave = 1) as on_its_way_at
+from rendering r join incident_update u on u.id = r.update_id join incident i on i.id = u.incident_id
+where r.id = $1
 """
 PEOPLE_SQL = """
 select d.endpoint_id, d.attempt, a.value as address, v.name, acc.name as account,
@@ -36,11 +40,15 @@ order by d.endpoint_id
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """The people of one slice and their words, ready but for the intent. `ended`: an all-clear."""
+    """The people of one slice and their words, ready but for the intent. `ended`: an all-clear.
+
+    `promise` is by when and to whom they should have left, for the metrics.
+    """
 
     parts: dict[str, str]
     recipients: dict[int, Recipient]
     ended: bool
+    promise: Promise
 
 
 async def build(conn: Connection, ctx: Context, row: asyncpg.Record) -> Parcel:
@@ -86,7 +94,8 @@ async def build(conn: Connection, ctx: Context, row: asyncpg.Record) -> Parcel:
             if kind is ChannelKind.EMAIL
             else {},
         )
-    return Parcel(rendering["parts"], recipients, rendering["kind"] == "resolved")
+    ended = rendering["kind"] == "resolved"
+    return Parcel(rendering["parts"], recipients, ended, promise_of(ctx, rendering))
 
 
 def _key(ctx: Context, row: asyncpg.Record, endpoint: int, attempt: int) -> str:

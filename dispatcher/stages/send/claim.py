@@ -7,6 +7,7 @@ import asyncpg
 from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.jobs import Event, publish
+from dispatcher.metrics import SLICES_HELD
 from dispatcher.rules.punctuality import is_late
 from dispatcher.rules.states import SliceState
 
@@ -51,6 +52,7 @@ async def claim(ctx: Context, slice_id: int) -> Claim | None:
         now = ctx.now()
         if row["reclaims"] > MAX_RECLAIMS:
             await conn.execute(HOLD_SQL, slice_id, row["epoch"], now)
+            SLICES_HELD.inc()
             return None
         if is_late(row["start_at"], now):
             await give_back(conn, Claim(row))

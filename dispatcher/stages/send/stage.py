@@ -26,6 +26,7 @@ from dispatcher.rules.punctuality import head_start
 from dispatcher.stages.send.build import Parcel, batch_message, build, single_message
 from dispatcher.stages.send.claim import Claim, claim
 from dispatcher.stages.send.intent import commit_intent
+from dispatcher.stages.send.promise import note_sent
 from dispatcher.stages.send.record import Answers, finish, record
 
 PUBLISHES = ("slices.waiting",)
@@ -174,6 +175,7 @@ class _Sending:
                 await publish(conn, [Event("slices.waiting", sender, 10 - lane)])
 
         await _patiently(lambda: in_transaction(self.ctx.pool, write, rng=self.ctx.rng), self.ctx)
+        note_sent(self.parcel.promise, self.held.slice, len(answers.accepted), self.ctx.now())
 
 
 async def _ask(channel: Channel, message: Message) -> Sequence[SendResult]:

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from dispatcher.context import Context
 from dispatcher.db import Connection
+from dispatcher.metrics import BANNER_STREAMS
 from dispatcher.web.answers import WebRefusedError
 from dispatcher.web.banner.items import RESOLVED_STAYS, Item, Viewer, items_for
 from dispatcher.web.banner.subscriber import Change, Subscriber
@@ -66,12 +67,14 @@ class Hub:
             raise WebRefusedError("too-many-streams", headers={"Retry-After": "60"})
         subscriber = Subscriber(viewer, user)
         self._subscribers.add(subscriber)
+        BANNER_STREAMS.inc()
         if self._closed:
             subscriber.end()
         try:
             yield subscriber
         finally:
             self._subscribers.discard(subscriber)
+            BANNER_STREAMS.dec()
 
     async def snapshot(self, subscriber: Subscriber) -> tuple[int, list[Item]]:
         """Everything the viewer sees now, and the stream id it stands for."""

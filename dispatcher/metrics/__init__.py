@@ -1,0 +1,38 @@
+"""Numbers that this process counts about itself, under the names Prometheus sees.
+
+Counted once a slice, batch or request, never once a recipient. Every label comes from a closed set,
+what is not in it is `other`, and none says anything about a person. What is a fact of the database
+(queues, workers, senders) is read where it is asked for: `dispatcher.web.facts`.
+"""
+
+from dispatcher.metrics.counted import (
+    BANNER_STREAMS,
+    DEADLINE_MISSED,
+    DELIVERIES,
+    INTAKE_REJECTED,
+    OTHER,
+    PUBLIC,
+    RATE_LIMIT_WAIT,
+    RECEIPTS,
+    SLICES_HELD,
+    TIME_TO_NOTIFY,
+    UPDATES,
+    one_of,
+)
+from dispatcher.metrics.requests import timed_requests
+
+__all__ = [
+    "BANNER_STREAMS",
+    "DEADLINE_MISSED",
+    "DELIVERIES",
+    "INTAKE_REJECTED",
+    "OTHER",
+    "PUBLIC",
+    "RATE_LIMIT_WAIT",
+    "RECEIPTS",
+    "SLICES_HELD",
+    "TIME_TO_NOTIFY",
+    "UPDATES",
+    "one_of",
+    "timed_requests",
+]
