@@ -22,6 +22,8 @@ SCRIPT_POLICY: Final = (
 )
 _TYPES: Final = {
     "pages.css": "text/css",
+    "report.css": "text/css",
+    "report.js": "text/javascript",
     "demo.js": "text/javascript",
     "banner.js": "text/javascript",
     "icon.svg": "image/svg+xml",

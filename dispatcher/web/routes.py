@@ -38,6 +38,8 @@ from dispatcher.web.models import (
 from dispatcher.web.pages import get_static
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.receipts import AnyQuery
+from dispatcher.web.report_page import door
+from dispatcher.web.report_page import pages as report_pages
 from dispatcher.web.routing import Route
 from dispatcher.web.rows import act, get, page, put
 from dispatcher.web.scopes import Guard, Scope
@@ -134,6 +136,16 @@ _API: Final[tuple[Route[Any, Any], ...]] = (
         reports.list_account_deliveries,
         PageQuery,
         AccountDeliveries,
+    ),
+    Route(
+        method="POST",
+        path="/v1/dispatches/{dispatch_id}/links",
+        operation="make_report_link",
+        guard=Scope.DELIVERIES_READ,
+        handler=door.post_link,
+        query=NoQuery,
+        body=door.LinkIn,
+        replies={201: door.LinkView},
     ),
     act(
         "/v1/dispatches/{dispatch_id}/cancel",
@@ -311,9 +323,20 @@ _PAGES: Final[tuple[Route[Any, Any], ...]] = (
     ),
 )
 
+_REPORT_PAGES: Final[tuple[Route[Any, Any], ...]] = (
+    page("/r/{token}", "open_report_link", door.open_link, AnyQuery),
+    page(
+        "/reports/{dispatch_id}",
+        "report_page",
+        report_pages.get_report_page,
+        report_pages.ReportQuery,
+        Guard.REPORT_READER,
+    ),
+)
+
 _OPERATION: Final[tuple[Route[Any, Any], ...]] = (
     get("/healthz", "healthz", Guard.OPEN, health.healthz, NoQuery, health.Health),
     get("/readyz", "readyz", Guard.OPEN, health.readyz, NoQuery, health.Health),
 )
 
-ROUTES: Final = (*_API, *_CUSTOMERS, *_BANNER, *_PAGES, *_OPERATION)
+ROUTES: Final = (*_API, *_CUSTOMERS, *_BANNER, *_PAGES, *_REPORT_PAGES, *_OPERATION)

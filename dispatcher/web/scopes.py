@@ -20,4 +20,5 @@ class Guard(StrEnum):
 
     OPEN = "open"
     BANNER_TOKEN = "banner_token"  # noqa: S105 - the name of a kind of proof, not one
+    REPORT_READER = "report_reader"
     PROVIDER_SIGNATURE = "provider_signature"
