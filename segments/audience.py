@@ -3,7 +3,8 @@
 AUDIENCE_SQL is a SELECT to be put into `with a as materialized (…)`. Its placeholders, in the order
 of AudienceQuery.params: $1 lo (exclusive contact id) · $2 hi (inclusive) · $3 now · $4 component_ids ·
 $5 regions · $6 account_ids · $7 exclude_account_ids · $8 segments · $9 always_segments ·
-$10 visibility · $11 quiet_binds · $12 rule_segments · $13 rule_channels · $14 rule_roles.
+$10 visibility · $11 quiet_binds · $12 rule_segments · $13 rule_channels · $14 rule_roles ·
+$15 suppressed (endpoint ids, see `suppressed_endpoints`).
 
 Its columns: contact_id, account_id, segment, locale, channel, endpoint_id, address_id,
 contact_version, reason, not_before. `reason` is 0 for a row that can go, else an Exclusion; then
@@ -20,8 +21,8 @@ from typing import Final
 
 from segments.model import MAX_ID, AudienceQuery, Db
 
-AUDIENCE_PARAMS: Final = 14
-"""How many placeholders AUDIENCE_SQL has; a statement around it goes on with $15."""
+AUDIENCE_PARAMS: Final = 15
+"""How many placeholders AUDIENCE_SQL has; a statement around it goes on with $16."""
 
 # Whether account `a` is to be told, and what the policy allows; both are used twice.
 _AFFECTED: Final = """
@@ -47,7 +48,8 @@ _RULE: Final = """
 # The range predicate stands on every table that has a contact id: without it each range would
 # rescan the whole table. Accounts are looked up from the range's contacts for the same reason.
 # Wishes are an anti-join: of a truth value the planner would think that half the rows pass, and then
-# look up addresses one by one.
+# look up links one by one. Suppressions are few beside addresses, so they are turned into endpoints
+# once; to look up the hash of each address would cost more than all the rest.
 AUDIENCE_SQL: Final = f"""
     with people as materialized (
         select id, account_id, version_id, roles, locale, time_zone, quiet_from, quiet_until
@@ -74,7 +76,7 @@ AUDIENCE_SQL: Final = f"""
                coalesce(nullif(p.locale, ''), a.locale) as locale, r.channel,
                ce.endpoint_id, ce.address_id, p.version_id,
                case when ce.endpoint_id is null then 1
-                    when sup.channel is not null then 2
+                    when sup.id is not null then 2
                     when r.channel = 2 and ce.consented is not true then 3
                     else 0 end::smallint as reason,
                p.quiet_from, p.quiet_until, z.zone, $3::timestamptz at time zone z.zone as local
@@ -89,8 +91,7 @@ AUDIENCE_SQL: Final = f"""
         left join contact_endpoint ce
             on ce.contact_id = p.id and ce.channel = r.channel and ce.removed_at is null
            and ce.contact_id > $1::bigint and ce.contact_id <= $2::bigint
-        left join address ad on ad.id = ce.address_id
-        left join suppression sup on sup.channel = r.channel and sup.address_hash = ad.hash
+        left join unnest($15::bigint[]) as sup (id) on sup.id = ce.endpoint_id
         left join unwanted no on no.contact_id = p.id and no.channel = r.channel
         where no.contact_id is null
     )
@@ -117,6 +118,18 @@ class CountRow:
     channel: int
     reason: int
     n: int
+
+
+_SUPPRESSED: Final = """
+    select e.id from suppression s
+    join address a on a.channel = s.channel and a.hash = s.address_hash
+    join endpoint e on e.address_id = a.id
+"""
+
+
+async def suppressed_endpoints(conn: Db) -> list[int]:
+    """Endpoints whose address must not be used, as AUDIENCE_SQL wants them; one a suppression."""
+    return [row["id"] for row in await conn.fetch(_SUPPRESSED)]
 
 
 # A shared inbox gets one message: its contact with the lowest id, the others are covered by it.
@@ -166,9 +179,10 @@ async def count(conn: Db, query: AudienceQuery, now: datetime) -> list[CountRow]
     await transaction.start()
     try:
         async with planned_for_its_values(conn):
+            suppressed = await suppressed_endpoints(conn)
             # Over everybody hash joins win, and PostgreSQL guesses too few rows to see it.
             await conn.execute("set local enable_nestloop = off")
-            rows = await conn.fetch(_COUNT_SQL, *query.params(0, MAX_ID, now))
+            rows = await conn.fetch(_COUNT_SQL, *query.params(0, MAX_ID, now, suppressed))
     finally:
         # Nothing was written; the settings must not outlive this in a transaction of the caller's.
         await transaction.rollback()
@@ -184,7 +198,7 @@ _EMPTY_SQL: Final = f"""
         join contact c on c.account_id = a.id
         where c.id > $1::bigint and c.id <= $2::bigint and c.removed_at is null
           and case when r.roles is null then true else r.roles && c.roles end
-          and $3::timestamptz is not null and $11::boolean is not null
+          and $3::timestamptz is not null and $11::boolean is not null and $15::bigint[] is not null
           and {_AFFECTED})
 """
 
@@ -192,5 +206,5 @@ _EMPTY_SQL: Final = f"""
 async def is_empty(conn: Db, query: AudienceQuery, now: datetime) -> bool:
     """Whether there is nobody to tell, reachable or not, wishes aside."""
     async with planned_for_its_values(conn):
-        empty: bool = await conn.fetchval(_EMPTY_SQL, *query.params(0, MAX_ID, now))
+        empty: bool = await conn.fetchval(_EMPTY_SQL, *query.params(0, MAX_ID, now, []))
     return empty

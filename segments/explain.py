@@ -5,7 +5,7 @@ from typing import Final
 
 from asyncpg import Record
 
-from segments.audience import AUDIENCE_SQL
+from segments.audience import AUDIENCE_SQL, suppressed_endpoints
 from segments.model import AudienceQuery, Db
 from segments.verdict import Account, Endpoint, Person, Verdict, judge
 
@@ -79,10 +79,12 @@ async def _endpoints(
     conn: Db, query: AudienceQuery, contact_id: int, now: datetime
 ) -> dict[int, Endpoint]:
     found = {}
+    suppressed = await suppressed_endpoints(conn)
     for row in await conn.fetch(_ENDPOINTS, contact_id):
         covered_by = None
         for other in await conn.fetch(_BEFORE, row["endpoint_id"], contact_id):
-            told = await conn.fetch(AUDIENCE_SQL, *query.params(other["id"] - 1, other["id"], now))
+            params = query.params(other["id"] - 1, other["id"], now, suppressed)
+            told = await conn.fetch(AUDIENCE_SQL, *params)
             if any(entry["endpoint_id"] == row["endpoint_id"] for entry in told):
                 covered_by = other["external_id"]
                 break

@@ -64,6 +64,7 @@ AudienceParams: TypeAlias = tuple[
     Sequence[str],
     Sequence[int],
     Sequence[str],
+    Sequence[int],
 ]
 
 
@@ -104,7 +105,9 @@ class AudienceQuery:
         if self.visibility == "accounts" and not self.account_ids:
             raise ValueError("Visibility 'accounts' needs account_ids.")
 
-    def params(self, lo: int, hi: int, now: datetime) -> AudienceParams:
+    def params(
+        self, lo: int, hi: int, now: datetime, suppressed: Sequence[int]
+    ) -> AudienceParams:
         """Arguments of AUDIENCE_SQL for contacts with `lo < id <= hi`, in placeholder order."""
         return (
             lo,
@@ -121,6 +124,7 @@ class AudienceQuery:
             self.rule_segments,
             self.rule_channels,
             self.rule_roles,
+            suppressed,
         )
 
 

@@ -4,7 +4,14 @@ from typing import Any
 import pytest
 from asyncpg import Record
 
-from segments.audience import AUDIENCE_PARAMS, AUDIENCE_SQL, CountRow, count, is_empty
+from segments.audience import (
+    AUDIENCE_PARAMS,
+    AUDIENCE_SQL,
+    CountRow,
+    count,
+    is_empty,
+    suppressed_endpoints,
+)
 from segments.explain import explain
 from segments.model import MAX_ID, AudienceQuery, Channel, Db, Exclusion, SuppressionReason
 from segments.suppressions import Why, add_suppression
@@ -26,7 +33,8 @@ _BOUNCED = Why(SuppressionReason.BOUNCED, "receipt")
 
 
 async def audience(conn: Db, asked: AudienceQuery, now: datetime = NOW) -> list[Record]:
-    return await conn.fetch(AUDIENCE_SQL, *asked.params(0, MAX_ID, now))
+    suppressed = await suppressed_endpoints(conn)
+    return await conn.fetch(AUDIENCE_SQL, *asked.params(0, MAX_ID, now, suppressed))
 
 
 async def told(conn: Db, asked: AudienceQuery) -> dict[str, str]:
@@ -302,7 +310,7 @@ async def test_ranges_of_contacts_put_together_are_the_whole(world: Db) -> None:
 
     parts: list[Record] = []
     for lo in range(0, last, 2):
-        parts += await world.fetch(AUDIENCE_SQL, *question.params(lo, lo + 2, NOW))
+        parts += await world.fetch(AUDIENCE_SQL, *question.params(lo, lo + 2, NOW, []))
 
     assert {tuple(row) for row in parts} == whole
     assert len(parts) == len(whole)
@@ -326,7 +334,7 @@ def test_a_question_that_would_tell_the_wrong_people_is_refused(
 
 
 def test_the_statement_has_the_placeholders_it_says() -> None:
-    assert len(query().params(0, 1, NOW)) == AUDIENCE_PARAMS
+    assert len(query().params(0, 1, NOW, [])) == AUDIENCE_PARAMS
     assert f"${AUDIENCE_PARAMS}:" in AUDIENCE_SQL
     assert f"${AUDIENCE_PARAMS + 1}" not in AUDIENCE_SQL
 

@@ -31,7 +31,7 @@ async def test_a_range_is_read_by_indexes_and_no_table_as_a_whole(conn: Db) -> N
     )
     await conn.execute("analyze")
     ids = await component_ids(conn, ["checkout"])
-    params = query(component_ids=tuple(ids.values())).params(3000, 3100, NOW)
+    params = query(component_ids=tuple(ids.values())).params(3000, 3100, NOW, [])
 
     plan = await conn.fetchval(f"explain (format json) {AUDIENCE_SQL}", *params)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from segments.audience import AUDIENCE_SQL, count
+from segments.audience import AUDIENCE_SQL, count, suppressed_endpoints
 from segments.explain import UnknownContactError, explain
 from segments.model import MAX_ID, AudienceQuery, Channel, Db, SuppressionReason
 from segments.suppressions import Why, add_suppression
@@ -123,7 +123,8 @@ async def test_explain_says_in_exactly_where_the_audience_has_a_row_that_can_go(
     for _ in range(6):
         now = NOW + timedelta(minutes=rng.randint(0, 1440))
         asked = _random_query(rng, list(components.values()), accounts)
-        rows = await conn.fetch(AUDIENCE_SQL + " order by 1", *asked.params(0, MAX_ID, now))
+        params = asked.params(0, MAX_ID, now, await suppressed_endpoints(conn))
+        rows = await conn.fetch(AUDIENCE_SQL + " order by 1", *params)
         first: dict[tuple[int, int], tuple[int, Any]] = {}
         for row in rows:
             if row["reason"] == 0:
