@@ -33,7 +33,7 @@ from dispatcher.metrics import timed_requests
 from dispatcher.pipeline import CONSUMERS, PIPELINE, Wire
 from dispatcher.rules.policy import load_policy
 from dispatcher.senders import PROVIDERS, sync_senders
-from dispatcher.web import make_runner
+from dispatcher.web import keep_worker_metrics, make_runner
 from segments.rules import SHIPPED_RULES, load_rules
 from segments.store import ensure_segments
 from templates.render import check_templates
@@ -197,6 +197,7 @@ def _loops(ctx: Context, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]
     return [
         *(consume(connect, consumer, pace=pace, stop=stop) for consumer in _consumers(ctx)),
         *(tick(partial(turn, ctx), every_s=every, stop=stop) for turn, every in clocks),
+        keep_worker_metrics(ctx, stop),
     ]
 
 

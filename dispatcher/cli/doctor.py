@@ -1,9 +1,11 @@
 """What must be right for an installation to work, each with the way to mend it."""
 
+import asyncio
 import errno
+import os
 import socket
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -16,26 +18,18 @@ from channels.model import ChannelKind
 from channels.settings import SendGridSettings, TwilioSettings, XSettings
 from dispatcher.cli.base import CLOCK, explained
 from dispatcher.config import Settings
-from dispatcher.db import (
-    APPLIED_SQL,
-    Connection,
-    database_clock,
-    describe,
-    open_pool,
-    shipped_migrations,
-)
+from dispatcher.db import Connection, database_clock, describe, open_pool
 from dispatcher.embedded import embedded_postgres
 from dispatcher.rules.policy import PolicyError, load_policy
-from dispatcher.stages.track import MAX_TRIES
+from dispatcher.web.facts import WORKER_SILENCE_S, WORKERS_SQL, look
+from dispatcher.web.health import Check, State, backlog, listener, schema, workers
 from segments.rules import SHIPPED_RULES, RulesError, load_rules
 from templates.render import TemplateError, check_templates
 
 SKEW: Final = timedelta(seconds=2)
-SILENCE: Final = timedelta(seconds=60)
+HEARD_WITHIN_S: Final = 2.0
 
-
-WORKERS_SQL: Final = "select count(*) from worker where seen_at > clock_timestamp() - $1::interval"
-STUCK_SQL: Final = "select count(*) from receipt_batch where tries >= $1"
+NOTIFY_SQL: Final = "select pg_notify($1, '')"
 HELD_SQL: Final = "select count(*) from slice where state = 5"
 REFUSED_SQL: Final = """
 select provider from sender where paused_until > $1 and paused_why = 'account_problem' order by provider
@@ -69,7 +63,7 @@ async def examine(settings: Settings) -> list[Finding]:
     found = [*_files(settings), *_providers(settings), _address(settings), _port(settings)]
     async with AsyncExitStack() as stack:
         try:
-            conn = await _connect(stack, settings)
+            conn, direct = await _connect(stack, settings)
         except Exception as error:
             failure = explained(error)
             if failure is None:
@@ -82,18 +76,42 @@ async def examine(settings: Settings) -> list[Finding]:
             if settings.database.url
             else "embedded"
         )
-        found.append(
-            Finding("database", Mark.RIGHT, f"PostgreSQL {version.major}.{version.minor}, {where}")
-        )
+        # Since version 10 the second number is the patch, which the library calls micro.
+        name = f"PostgreSQL {version.major}.{version.micro}, {where}"
+        found.append(Finding("database", Mark.RIGHT, name))
         found.append(await _clock(conn))
-        migrations = await _migrations(conn)
-        found.append(migrations)
-        if migrations.mark is Mark.RIGHT:
+        found.append(_finding(listener(await _is_heard(direct, conn))))
+        migrations = await schema(conn)
+        found.append(_finding(migrations))
+        if migrations.state is State.OK:
             found += await _operation(conn)
     return found
 
 
-async def _connect(stack: AsyncExitStack, settings: Settings) -> Connection:
+def _finding(check: Check, wrong: Mark = Mark.WRONG) -> Finding:
+    """What `/readyz` says in one word, in a line."""
+    mark = Mark.RIGHT if check.state is State.OK else wrong
+    mend = f"{check.mend[0].upper()}{check.mend[1:]}." if check.mend else ""
+    return Finding(check.name, mark, check.detail, mend)
+
+
+async def _is_heard(dsn: str, conn: Connection) -> bool:
+    """Whether what the pool notifies reaches a connection that listens, as web and workers do."""
+    channel = f"tidings_doctor_{os.getpid()}"
+    arrived = asyncio.Event()
+    with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        ear = await asyncpg.connect(dsn, timeout=HEARD_WITHIN_S)
+        try:
+            await ear.add_listener(channel, lambda *_: arrived.set())
+            await conn.execute(NOTIFY_SQL, channel)
+            await asyncio.wait_for(arrived.wait(), HEARD_WITHIN_S)
+        finally:
+            await ear.close(timeout=HEARD_WITHIN_S)
+    return arrived.is_set()
+
+
+async def _connect(stack: AsyncExitStack, settings: Settings) -> tuple[Connection, str]:
+    """A connection of a pool, and where a connection is a session of its own."""
     if settings.database.url is not None:
         dsn = settings.database.url.get_secret_value()
     else:
@@ -103,7 +121,9 @@ async def _connect(stack: AsyncExitStack, settings: Settings) -> Connection:
         )
     pool = await open_pool(dsn, settings.database)
     stack.push_async_callback(pool.close)
-    return await stack.enter_async_context(pool.acquire())
+    direct = settings.database.session_url
+    conn = await stack.enter_async_context(pool.acquire())
+    return conn, direct.get_secret_value() if direct else dsn
 
 
 def _files(settings: Settings) -> Iterator[Finding]:
@@ -198,36 +218,21 @@ async def _clock(conn: Connection) -> Finding:
     return Finding("clock", Mark.RIGHT, detail)
 
 
-async def _migrations(conn: Connection) -> Finding:
-    shipped = shipped_migrations()
-    try:
-        applied = len(await conn.fetch(APPLIED_SQL))
-    except asyncpg.UndefinedTableError:
-        applied = 0
-    if applied == len(shipped):
-        return Finding("migrations", Mark.RIGHT, f"{applied} of {len(shipped)} applied")
-    if applied > len(shipped):
-        detail = f"the database is at {applied}, this program knows {len(shipped)}"
-        return Finding("migrations", Mark.WRONG, detail, "Start the newer Tidings.")
-    detail = f"{applied} of {len(shipped)} applied"
-    return Finding("migrations", Mark.WRONG, detail, "Run: tidings migrate")
-
-
 async def _operation(conn: Connection) -> list[Finding]:
     """What is running, and what got stuck."""
     now = CLOCK.now()
-    workers, keys, stuck, held = await _numbers(conn)
+    seen, keys, held = (
+        await conn.fetchval(WORKERS_SQL, WORKER_SILENCE_S),
+        await conn.fetchval(KEYS_SQL, now),
+        await conn.fetchval(HELD_SQL),
+    )
     found = [
-        Finding("workers", Mark.RIGHT, f"{workers} seen in the last minute")
-        if workers
-        else Finding("workers", Mark.NOTE, "none is running", "Start one: tidings worker"),
+        _finding(workers(seen), Mark.NOTE),
+        *(_finding(check) for check in backlog(await look(conn, now=now))),
         Finding("api keys", Mark.RIGHT, f"{keys} usable")
         if keys
         else Finding("api keys", Mark.NOTE, "none", "Make one: tidings keys create NAME"),
     ]
-    if stuck:
-        mend = "See the log for receipts_not_applied; they are kept, not lost."
-        found.append(Finding("receipts", Mark.WRONG, f"{stuck} callbacks cannot be applied", mend))
     if held:
         mend = "See the log for what ended their workers; cancel the dispatch or report the fault."
         found.append(Finding("slices", Mark.WRONG, f"{held} were claimed again and again", mend))
@@ -238,12 +243,3 @@ async def _operation(conn: Connection) -> list[Finding]:
             Finding(name, Mark.WRONG, detail, "Check its credentials and sender registration.")
         )
     return found
-
-
-async def _numbers(conn: Connection) -> tuple[int, int, int, int]:
-    return (
-        await conn.fetchval(WORKERS_SQL, SILENCE),
-        await conn.fetchval(KEYS_SQL, CLOCK.now()),
-        await conn.fetchval(STUCK_SQL, MAX_TRIES),
-        await conn.fetchval(HELD_SQL),
-    )

@@ -11,6 +11,7 @@ from dispatcher.web.boundary import (
     identify,
     turn_errors_into_problems,
 )
+from dispatcher.web.facts import LOOKOUT, Lookout
 from dispatcher.web.reading import RECEIPT_LIMIT
 from dispatcher.web.routes import ROUTES
 from dispatcher.web.routing import as_aiohttp
@@ -29,6 +30,7 @@ def create_app(ctx: Context) -> web.Application:
     app.on_response_prepare.append(add_security_headers)
     app.on_response_prepare.append(add_cors_headers)
     app[HUB] = Hub(ctx)
+    app[LOOKOUT] = Lookout(ctx.pool, ctx.clock)
     app.cleanup_ctx.append(keep_hub)
     app.on_shutdown.append(end_streams)
     return app

@@ -82,6 +82,12 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
         meaning="It is missing, damaged, signed with another key, expired, or valid for over an hour.",
         remedy="Fetch a fresh token from your own backend and connect again.",
     ),
+    "metrics-token-invalid": Kind(
+        status=401,
+        title="The metrics are not for everybody",
+        meaning="The metrics token is missing or wrong; or none is set, and public_url is not this machine.",
+        remedy="Set TIDINGS_METRICS__TOKEN and send it as Authorization: Bearer.",
+    ),
     "missing-scope": Kind(
         status=403,
         title="The API key lacks a scope",

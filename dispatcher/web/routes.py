@@ -9,6 +9,7 @@ from dispatcher.web import (
     dispatches,
     health,
     incidents,
+    metrics,
     overview,
     problem_pages,
     receipts,
@@ -337,6 +338,7 @@ _REPORT_PAGES: Final[tuple[Route[Any, Any], ...]] = (
 _OPERATION: Final[tuple[Route[Any, Any], ...]] = (
     get("/healthz", "healthz", Guard.OPEN, health.healthz, NoQuery, health.Health),
     get("/readyz", "readyz", Guard.OPEN, health.readyz, NoQuery, health.Health),
+    page("/metrics", "metrics", metrics.get_metrics, AnyQuery),
 )
 
 ROUTES: Final = (*_API, *_CUSTOMERS, *_BANNER, *_PAGES, *_REPORT_PAGES, *_OPERATION)

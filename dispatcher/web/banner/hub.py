@@ -56,6 +56,7 @@ class Hub:
         self._wake = asyncio.Event()
         self._pause_s = _RECONNECT_S
         self._closed = False
+        self.listening = False  # whether notifications would arrive now
 
     @asynccontextmanager
     async def subscription(
@@ -124,12 +125,14 @@ class Hub:
             if not self._last_id:
                 self._last_id = await conn.fetchval(LAST_EVENT_SQL)
             self._pause_s = _RECONNECT_S
+            self.listening = True
             while True:
                 self._wake.clear()
                 await self._look(conn)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), POLL_S)
         finally:
+            self.listening = False
             with suppress(*_FAULTS):
                 await conn.close(timeout=2)
 
