@@ -24,6 +24,10 @@ Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_def
 Port = Annotated[
     int | None, typer.Option(help="Port to listen on.", min=0, max=65535, show_default="8080")
 ]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(help="Port for this process's own /metrics; none without.", min=0, max=65535),
+]
 UntilStdin = Annotated[bool, typer.Option("--until-stdin-closes", hidden=True)]
 
 
@@ -46,9 +50,12 @@ async def _serve(settings: Settings, with_stdin: bool) -> None:
         await serve(ctx, stop)
 
 
-def worker_verb(ctx: typer.Context, until_stdin_closes: UntilStdin = False) -> None:
+def worker_verb(
+    ctx: typer.Context, metrics_port: MetricsPort = None, until_stdin_closes: UntilStdin = False
+) -> None:
     """Send, track and report. Start as many as you like, anywhere; SIGTERM drains."""
-    execute(_work(settings_of(ctx), until_stdin_closes))
+    settings = settings_of(ctx, metrics={"port": metrics_port})
+    execute(_work(settings, until_stdin_closes))
 
 
 async def _work(settings: Settings, with_stdin: bool) -> None:
@@ -65,10 +72,16 @@ def up_verb(
     """Web and workers in one go, each a process of its own; one that ends ends all."""
     settings = settings_of(ctx, web={"host": host, "port": port})
     verbs = [["serve", "--host", settings.web.host, "--port", str(settings.web.port)]]
-    verbs += [["worker"]] * workers
+    verbs += [["worker", *_metrics_port(settings, number)] for number in range(workers)]
     execute(
         _up([command(*_before(ctx), *verb, "--until-stdin-closes") for verb in verbs], settings)
     )
+
+
+def _metrics_port(settings: Settings, number: int) -> list[str]:
+    """Workers of one machine cannot share a port: the first has the configured one, and so on."""
+    first = settings.metrics.port
+    return ["--metrics-port", str(first + number if first else 0)] if first is not None else []
 
 
 def _before(ctx: typer.Context) -> list[str]:
