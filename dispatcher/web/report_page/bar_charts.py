@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 from typing import Final
 
 from markupsafe import Markup
@@ -10,7 +11,8 @@ from dispatcher.stages.report.model import FailureRow, FunnelRow
 from dispatcher.web.report_page.svg import Chart, across, drawing, element
 from dispatcher.web.report_page.words import CHANNELS, counted, number, percent
 
-_ROW, _BAR = 44.0, 14.0
+_LINE, _BAR, _GAP = 17.0, 12.0, 14.0
+_WIDEST: Final = 42  # characters of a line that fit a telephone
 _PROOF: Final = {"banner": "Seen on a screen", "social": "Posted"}
 
 LASTING: Final = "Will fail again until somebody mends it"
@@ -83,14 +85,13 @@ def _funnel(channel: str, n: Counter[str]) -> Chart:
     title = CHANNELS[channel]
     proof = f"{percent(n['notified'], n['targeted'])} of {counted(n['targeted'], 'message', 'messages')}"
     finding = f"{proof} on this channel have proof{''.join(f', {item}' for item in lost)}."
-    bars = [
-        _bar(place, label, number(value), value / max(n["targeted"], 1), channel)
-        for place, (label, value) in enumerate(steps)
-    ]
+    bars = _Bars(channel)
+    for label, value in steps:
+        bars.add(label, value, n["targeted"])
     return Chart(
         title=title,
         finding=finding,
-        drawing=drawing(f"funnel-{channel}", title, finding, len(steps) * _ROW, *bars),
+        drawing=bars.drawn(f"funnel-{channel}", title, finding),
         columns=("Step", "Messages", "Share"),
         rows=[(label, number(value), percent(value, n["targeted"])) for label, value in steps],
     )
@@ -116,17 +117,13 @@ def _failures(place: int, kind: str, rows: Sequence[FailureRow], most: int) -> C
     worst = rows[0]
     total = counted(sum(row.count for row in rows), "message", "messages")
     finding = f"{total}; most often: {worst.text.lower()} ({CHANNELS[worst.channel]}, {number(worst.count)})."
-    look = _LOOKS[kind]
-    bars = [
-        _bar(
-            line, f"{row.text} · {CHANNELS[row.channel]}", number(row.count), row.count / most, look
-        )
-        for line, row in enumerate(rows)
-    ]
+    bars = _Bars(_LOOKS[kind])
+    for row in rows:
+        bars.add(f"{row.text} · {CHANNELS[row.channel]}", row.count, most, row.advice)
     return Chart(
         title=kind,
         finding=finding,
-        drawing=drawing(f"failures-{place}", kind, finding, len(rows) * _ROW, *bars),
+        drawing=bars.drawn(f"failures-{place}", kind, finding),
         columns=("What happened", "Channel", "Messages", "What to do"),
         rows=[
             (row.text, CHANNELS[row.channel], number(row.count), row.advice or "Nothing to do.")
@@ -135,13 +132,34 @@ def _failures(place: int, kind: str, rows: Sequence[FailureRow], most: int) -> C
     )
 
 
-def _bar(place: int, label: str, value: str, share: float, kind: str) -> Markup:
-    """One row: words and number above, the bar beneath."""
-    y = place * _ROW
-    return element(
-        "g",
-        element("text", label, x=0, y=y + 15),
-        element("text", value, x="100%", y=y + 15, text_anchor="end", class_="value"),
-        element("rect", x=0, y=y + 22, width="100%", height=_BAR, class_="track"),
-        element("rect", x=0, y=y + 22, width=across(share), height=_BAR, class_=f"bar {kind}"),
-    )
+class _Bars:
+    """Rows one under the other: words and number, the bar, and what to do about it."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._made: list[Markup] = []
+        self.height = 0.0
+
+    def add(self, label: str, value: int, whole: int, advice: str = "") -> None:
+        """One row; the bar shows `value` of `whole`."""
+        top = self.height + _LINE
+        parts = [
+            element("text", number(value), x="100%", y=top - 4, text_anchor="end", class_="value")
+        ]
+        parts += [self._text(line, "") for line in wrap(label, _WIDEST)]
+        bar = {"x": 0, "y": self.height + 1, "height": _BAR}
+        parts.append(element("rect", width="100%", class_="track", **bar))
+        share = across(value / whole if whole else 0)
+        parts.append(element("rect", width=share, class_=f"bar {self._kind}", **bar))
+        self.height += _BAR + 3
+        parts += [self._text(line, "advice") for line in wrap(advice, _WIDEST)]
+        self.height += _GAP
+        self._made.append(element("g", *parts))
+
+    def drawn(self, name: str, title: str, finding: str) -> Markup:
+        """The picture."""
+        return drawing(name, title, finding, self.height, *self._made)
+
+    def _text(self, line: str, look: str) -> Markup:
+        self.height += _LINE
+        return element("text", line, x=0, y=self.height - 4, class_=look)

@@ -12,9 +12,10 @@ from dispatcher.web.report_page.words import CHANNELS, number, percent, span
 
 ANY: Final = "any"
 _TITLE: Final = "People with proof of the notice, over time"
-_TOP, _HEIGHT, _FOOT = 22.0, 248.0, 30.0
+_TOP, _HEIGHT, _FOOT = 36.0, 248.0, 30.0
 _UNITS: Final = 1000  # of the plot's own width
 _LABEL_GAP: Final = 17.0
+_ABOVE: Final = 8.0
 _STEPS: Final = (
     1,
     2,
@@ -68,18 +69,17 @@ def curve_chart(
     scale = _Scale(_end(first, deadline_s), curve.people)
     names = [ANY, *(name for name in CHANNELS if curve.series.get(name))]
     finding = _finding(curve, seconds_to, deadline_s)
-    inside = [
-        element("svg", *_grid(scale), *_lines(curve, names, scale), class_="lines", **_INSIDE),
-        element("svg", *_deadline(scale, deadline_s), *_marks(scale, seconds_to), **_INSIDE),
-    ]
     picture = drawing(
         "curve",
         _TITLE,
         finding,
         _TOP + _HEIGHT + _FOOT,
+        *_grid(scale),
+        *_lines(curve, names, scale),
         *_levels(scale),
-        *inside,
-        element("svg", *_names(curve, names, scale), class_="names", overflow="visible"),
+        *_deadline(scale, deadline_s),
+        *_marks(scale, seconds_to),
+        element("svg", *_names(curve, names, scale), x="100%", overflow="visible"),
     )
     return Chart(
         title=_TITLE,
@@ -88,9 +88,6 @@ def curve_chart(
         columns=("Channel", "People with proof", "Share", "Half of them after", "Last after"),
         rows=[_row(name, curve.series[name], curve.people) for name in names],
     )
-
-
-_INSIDE: Final = {"class_": "plot", "width": "70%", "overflow": "visible"}
 
 
 def _end(first: Points, deadline_s: float | None) -> float:
@@ -130,9 +127,9 @@ def _grid(scale: _Scale) -> Iterator[Markup]:
 
 
 def _levels(scale: _Scale) -> Iterator[Markup]:
-    for level in _LEVELS:
-        y = scale.y(scale.people * level / 100) + 4
-        yield element("text", f"{level}%", x=38, y=y, text_anchor="end")
+    for level in _LEVELS[1:]:
+        y = scale.y(scale.people * level / 100) - 4
+        yield element("text", f"{level}%", x=0, y=y, class_="level")
 
 
 def _lines(curve: Curve, names: Sequence[str], scale: _Scale) -> Iterator[Markup]:
@@ -169,17 +166,14 @@ def _path(points: Points, scale: _Scale) -> str:
 
 
 def _deadline(scale: _Scale, deadline_s: float | None) -> Iterator[Markup]:
-    if deadline_s is None or deadline_s < 0:
-        return
-    words = f"deadline {span(deadline_s)}"
-    if deadline_s > scale.end:
-        text = f"{words}, far to the right →"
-        yield element("text", text, x="100%", y=14, text_anchor="end", class_="late")
+    if deadline_s is None or not 0 <= deadline_s <= scale.end:
         return
     x = scale.x(deadline_s)
     anchor = "start" if x < _EARLY else "end"
-    yield element("line", x1=across(x), x2=across(x), y1=18, y2=_TOP + _HEIGHT, class_="deadline")
-    yield element("text", words, x=across(x), y=14, text_anchor=anchor, class_="late")
+    yield element("line", x1=across(x), x2=across(x), y1=16, y2=_TOP + _HEIGHT, class_="deadline")
+    yield element(
+        "text", f"deadline {span(deadline_s)}", x=across(x), y=12, text_anchor=anchor, class_="late"
+    )
 
 
 def _marks(scale: _Scale, seconds_to: Mapping[str, float | None]) -> Iterator[Markup]:
@@ -203,20 +197,17 @@ def _marks(scale: _Scale, seconds_to: Mapping[str, float | None]) -> Iterator[Ma
 
 
 def _names(curve: Curve, names: Sequence[str], scale: _Scale) -> Iterator[Markup]:
-    """Each line's name at its end, moved apart where lines end close together."""
-    ends = sorted((scale.y(curve.series[name][-1][1]), name) for name in names)
+    """Each line's name above its end, moved down where lines end close together."""
+    ends = sorted((scale.y(curve.series[name][-1][1]) - _ABOVE, name) for name in names)
     y = 0.0
-    placed = []
     for wanted, name in ends:
         y = max(wanted, y + _LABEL_GAP)
-        placed.append((y, name))
-    excess = max(0.0, y - (_TOP + _HEIGHT))
-    for place, name in placed:
-        at = place - excess
         share = percent(curve.series[name][-1][1], curve.people)
-        word = "any way" if name == ANY else CHANNELS[name].lower()
-        yield element("line", x1="6", x2="28", y1=at, y2=at, class_=f"line {name}")
-        yield element("text", f"{word} {share}", x=33, y=at + 4, class_=f"name {name}")
+        word = "any channel" if name == ANY else CHANNELS[name].lower()
+        yield element(
+            "text", f"{word} {share}", x=-34, y=y, text_anchor="end", class_=f"name {name}"
+        )
+        yield element("line", x1=-28, x2=0, y1=y - 4, y2=y - 4, class_=f"line {name}")
 
 
 def _row(name: str, points: Points, people: int) -> tuple[str, ...]:

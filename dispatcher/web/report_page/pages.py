@@ -1,18 +1,17 @@
 """`/reports/{dispatch}` and the page of one account in it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from dispatcher.stages.report import dispatch_report
-from dispatcher.stages.report.model import DispatchReport
 from dispatcher.web.pages import page
 from dispatcher.web.report_page.data import phone_rows
 from dispatcher.web.report_page.door import Visit, for_readers
 from dispatcher.web.report_page.links import report_path
-from dispatcher.web.report_page.progress import read_progress
+from dispatcher.web.report_page.progress import Progress, read_progress
 from dispatcher.web.report_page.view import report_names
 from dispatcher.web.routing import POOL_WAIT_S, Call
 
@@ -57,7 +56,7 @@ async def get_report_page(call: Call[None, ReportQuery], visit: Visit) -> web.St
         "brand": ctx.settings.brand,
         "base": report_path(ctx.signer, visit.dispatch),
         "until": visit.until,
-        "live": is_live(report),
+        "live": is_live(progress, ctx.now()),
         "progress": progress,
         "q": query.q,
         "found": found[:PAGE_ROWS] if wanted else [],
@@ -72,7 +71,7 @@ async def get_report_page(call: Call[None, ReportQuery], visit: Visit) -> web.St
     return page("report.html", names, policy=POLICY)
 
 
-def is_live(report: DispatchReport) -> bool:
+def is_live(progress: Progress, now: datetime) -> bool:
     """Whether its numbers may still move while somebody looks."""
-    ended = report.completed_at
-    return ended is None or report.made_at - ended < LIVE_AFTER_END
+    ended = progress.completed_at
+    return ended is None or (progress.moving and now - ended < LIVE_AFTER_END)

@@ -27,11 +27,16 @@ left join lateral (
     where s.dispatch_id = d.id group by s.channel, t.i having sum(t.n) <> 0) c on true
 where d.id = $1
 """
+_WITHHELD: Final = frozenset({Shown.SUPPRESSED, Shown.UNREACHABLE})
 _OVER: Final = frozenset({"completed", "cancelled"})
 
 
 class ChannelProgress(BaseModel):
-    """Messages of one channel: `settled` have left or were given up, `proof` arrived, `failed` did not."""
+    """Messages of one channel that may be sent at all (`total`), and what became of them.
+
+    `settled` have left or were given up; of these `proof` have arrived, `failed` have not, and of
+    `unproven` nothing is known yet.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,6 +44,7 @@ class ChannelProgress(BaseModel):
     total: int
     settled: int
     proof: int
+    unproven: int
     failed: int
 
 
@@ -60,6 +66,13 @@ class Progress(BaseModel):
     people: int | None
     notified: int | None
     channels: tuple[ChannelProgress, ...]
+
+    @property
+    def moving(self) -> bool:
+        """Whether more is to be expected; a banner waits for its reader, so it counts for nothing."""
+        return not self.over or any(
+            row.unproven for row in self.channels if row.channel != ChannelKind.BANNER.value
+        )
 
     @property
     def content(self) -> dict[str, Any]:
@@ -94,11 +107,12 @@ def _channel(code: int, counts: Mapping[Shown, int]) -> ChannelProgress:
     def of(statuses: Iterable[Shown]) -> int:
         return sum(counts.get(status, 0) for status in statuses)
 
-    total = sum(counts.values())
+    total = sum(counts.values()) - of(_WITHHELD)
     return ChannelProgress(
         channel=ChannelKind.from_code(code).value,
         total=total,
         settled=total - of(UNSETTLED),
         proof=of(NOTIFIED),
-        failed=of(FAILED),
+        unproven=of([Shown.ACCEPTED]),
+        failed=of(FAILED - _WITHHELD),
     )

@@ -135,13 +135,13 @@ def _notice(report: DispatchReport, notice: FirstNotice) -> Verdict:
 
 def _speed(everyone: PeopleRow) -> str | None:
     """How fast, in one sentence; None while half are still without proof."""
-    shares = {"50": "half of them after", "90": "90% after", "99": "99% after"}
+    shares = {"50": "Half of all people", "90": "90%", "99": "99%"}
     said = [
-        f"{text} {span(seconds)}"
+        f"{text} {'had proof ' if share == '50' else ''}after {span(seconds)}"
         for share, text in shares.items()
         if (seconds := everyone.seconds_to.get(share)) is not None
     ]
-    return f"Of all people, {', '.join(said)} had proof." if said else None
+    return f"{', '.join(said)}." if said else None
 
 
 def _reasons(report: DispatchReport) -> list[tuple[str, str]]:

@@ -1,8 +1,10 @@
 """Numbers, spans and moments as an account manager reads them."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
+from dispatcher.stages.report.model import Why
 from templates.times import stamp, there
 
 CHANNELS: Final = {"email": "E-mail", "sms": "Text", "social": "Social", "banner": "Banner"}
@@ -101,3 +103,11 @@ def _two(whole: int, large: int, large_word: str, small: int, small_word: str) -
     first, rest = divmod(whole, large)
     second = rest // small
     return f"{first} {large_word} {second} {small_word}" if second else f"{first} {large_word}"
+
+
+def tried(whys: Iterable[Why]) -> list[tuple[str, str, str]]:
+    """Why each way to a person failed: channels with the same reason together, text, advice."""
+    channels: dict[tuple[str, str], list[str]] = {}
+    for why in whys:
+        channels.setdefault((why.text, why.advice), []).append(CHANNELS[why.channel])
+    return [(", ".join(names), *said) for said, names in channels.items()]
