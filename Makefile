@@ -8,7 +8,7 @@ BIN := .venv/bin
 # The official API documents are not part of this repository; say where they are.
 CONTRACT_DIR ?= ../shared/contract
 
-.PHONY: demo test contract check format lock clean
+.PHONY: demo test bench contract check format lock clean
 
 demo: .venv/ready
 	$(BIN)/tidings demo $(ARGS)
@@ -16,6 +16,11 @@ demo: .venv/ready
 # make test PG=16 ARGS="tests/house -x"
 test: .venv/ready
 	TIDINGS_TEST_PG=$(PG) $(BIN)/pytest -n 2 $(ARGS)
+
+# make bench ONLY="fanout email" ARGS="--scale 0.1"; what they measure stands in benchmarks/README.md
+ONLY ?=
+bench: .venv/ready
+	$(BIN)/python -m benchmarks $(ONLY) $(ARGS)
 
 contract: .venv/ready
 	TIDINGS_CONTRACT_SPECS=$(abspath $(CONTRACT_DIR)) $(BIN)/pytest tests/contract $(ARGS)

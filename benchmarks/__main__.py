@@ -1,0 +1,100 @@
+"""`python -m benchmarks [NAME…]`: run benches, print a table, write JSON."""
+
+import argparse
+import asyncio
+import platform
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import psutil
+import uvloop
+
+from benchmarks import fanout, mail
+from benchmarks.result import Row, draw
+from benchmarks.stand import Stand, say, stand
+
+Bench = Callable[[Stand, float], Awaitable[list[Row]]]
+
+BENCHES: Final[Mapping[str, Bench]] = {
+    "fanout": fanout.run,
+    "email": mail.run,
+}
+QUICK: Final = 0.01
+RESULTS: Final = Path(__file__).parent / "results" / "latest.json"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}")
+    parser.add_argument("--scale", type=float, default=1.0, help="of all sizes (default: 1)")
+    parser.add_argument("--quick", action="store_true", help=f"as --scale {QUICK}")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="file for the JSON")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(BENCHES):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+    return options
+
+
+async def run(names: Sequence[str], scale: float) -> list[Row]:
+    """The benches by name, all when none is named, one after the other."""
+    rows: list[Row] = []
+    async with stand() as place:
+        for name in names or BENCHES:
+            began = time.monotonic()
+            say(f"{name} begins")
+            found = await BENCHES[name](place, scale)
+            for row in found:
+                row.judge_house()
+            rows += found
+            say(f"{name} took {time.monotonic() - began:.0f} s")
+    return rows
+
+
+async def _main(options: argparse.Namespace) -> list[Row]:
+    task = asyncio.current_task()
+    assert task is not None
+    # As Ctrl-C does: what was started is ended in order.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await run(options.names, QUICK if options.quick else options.scale)
+
+
+def _document(rows: Sequence[Row], options: argparse.Namespace, seconds: float) -> dict[str, Any]:
+    return {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "seconds": round(seconds),
+        "scale": QUICK if options.quick else options.scale,
+        "machine": {
+            "cores": psutil.cpu_count(),
+            "memory_gib": round(psutil.virtual_memory().total / 2**30),
+            "system": platform.platform(),
+            "python": platform.python_version(),
+        },
+        "rows": [row.as_json() for row in rows],
+    }
+
+
+def main() -> None:
+    """Run, print, write."""
+    options = _options()
+    began = time.monotonic()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        rows = runner.run(_main(options))
+    document = orjson.dumps(
+        _document(rows, options, time.monotonic() - began), option=orjson.OPT_INDENT_2
+    )
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_bytes(document)
+    if options.json:
+        print(document.decode())
+    else:
+        draw(rows)
+    say(f"written to {options.out}")
+
+
+if __name__ == "__main__":
+    main()
