@@ -27,7 +27,7 @@ async def some_dispatch(conn: Connection) -> Book:
     await book.slice("enterprise", EMAIL, lost(eve, Exclusion.NO_ADDRESS))
     await book.slice("enterprise", SMS, told(ada, 4))
     async with book.conn.transaction():
-        await roll_up(book.conn, book.dispatch, now=at(20))
+        await roll_up(book.conn, book.dispatch, policy=load_policy(None), now=at(20))
     return book
 
 

@@ -1,6 +1,7 @@
 import pytest
 
 from channels.model import ChannelKind, Fact
+from dispatcher.rules.policy import load_policy
 from dispatcher.rules.problem import RefusedError
 from dispatcher.stages.report import account_deliveries, roll_up
 from segments.model import Exclusion
@@ -21,7 +22,7 @@ async def told_twice(book: Book) -> Book:
         await book.slice("smb", SMS, told(ada, moment + 2))
         await book.slice("smb", SMS, lost(bob, Exclusion.NO_ADDRESS))
         async with book.conn.transaction():
-            await roll_up(book.conn, book.dispatch, now=at(moment + 30))
+            await roll_up(book.conn, book.dispatch, policy=load_policy(None), now=at(moment + 30))
     return book
 
 
@@ -50,7 +51,7 @@ async def test_each_delivery_tells_its_history_in_order(book: Book) -> None:
         EMAIL, ada.endpoints[EMAIL], Fact.DELIVERED, 5
     )  # the provider repeats itself
     async with book.conn.transaction():
-        await roll_up(book.conn, book.dispatch, now=at(10))
+        await roll_up(book.conn, book.dispatch, policy=load_policy(None), now=at(10))
     found = await account_deliveries(book.conn, "big", signer=SIGNER)
     (row,) = found.updates[0].deliveries
     assert [(event.fact, event.at) for event in row.timeline] == [

@@ -3,11 +3,13 @@
 import pytest
 
 from channels.model import ChannelKind, Fact, Reason
+from dispatcher import tally
 from dispatcher.db import Connection
 from dispatcher.rules.policy import load_policy
 from dispatcher.rules.problem import RefusedError
 from dispatcher.rules.states import DeliveryState, SliceState
 from dispatcher.stages.report import DispatchReport, dispatch_report, latest_dispatch, roll_up
+from dispatcher.stages.report.dispatch import SMALL
 from segments.model import Exclusion
 from tests.report.rows import (
     SIGNER,
@@ -148,7 +150,7 @@ async def test_the_curve_climbs_to_the_people_with_proof(busy: Book) -> None:
     assert curve.people == 7
     assert curve.series["any"] == ((4.0, 1), (10.0, 2), (20.0, 3))
     assert curve.series["sms"] == ((4.0, 1),)
-    assert curve.series["email"] == ((10.0, 1), (10.0, 2), (20.0, 3))
+    assert curve.series["email"] == ((10.0, 2), (20.0, 3))
 
 
 async def test_totals_are_the_sums_of_the_slices(busy: Book) -> None:
@@ -191,6 +193,7 @@ async def test_the_first_notice_is_open_met_or_missed(book: Book) -> None:
     assert (await report_of(book, seconds=within)).everyone.first_notice.state == "open"  # type: ignore[union-attr] # P1 has one
     assert (await report_of(book, seconds=after)).everyone.first_notice.state == "missed"  # type: ignore[union-attr] # same
     await book.conn.execute("update delivery set state = 7 where slice_id = $1", number)
+    await tally.touch(book.conn, [number])
     assert (await report_of(book, seconds=after)).everyone.first_notice.state == "met"  # type: ignore[union-attr] # same
 
 
@@ -246,12 +249,71 @@ async def test_the_stored_curve_is_served_until_a_slice_has_changed(book: Book) 
     await book.open()
     number = await book.slice("smb", EMAIL, accepted(ada))
     async with book.conn.transaction():
-        await roll_up(book.conn, book.dispatch, now=at(5))
+        await roll_up(book.conn, book.dispatch, policy=load_policy(None), now=at(5))
     known = {"people": 1, "series": {"any": [[1.5, 1]]}}
-    await book.conn.execute("update dispatch set curve = $1", known)
-    assert (await report_of(book)).curve.series == {"any": ((1.5, 1),)}
+    await book.conn.execute(
+        "update dispatch_report set document = jsonb_set(document, '{curve}', $1)", known
+    )
+    report = await report_of(book)
+    assert (report.curve.series, report.as_of) == ({"any": ((1.5, 1),)}, at(5))
     await book.prove(number, EMAIL, ada, 7)
-    assert (await report_of(book)).curve.series["any"] == ((7.0, 1),)
+    report = await report_of(book)
+    assert (report.curve.series["any"], report.as_of) == (((7.0, 1),), at(600))
+
+
+async def make_large(book: Book) -> None:
+    await book.conn.execute("update slice set n = $1", SMALL + 1)
+
+
+async def test_a_large_dispatch_says_that_it_is_being_counted_and_then_as_of_when(
+    book: Book,
+) -> None:
+    ada = await book.person("Ada", await book.account("Big"), EMAIL)
+    await book.open()
+    number = await book.slice("smb", EMAIL, accepted(ada))
+    await make_large(book)
+    report = await report_of(book)
+    assert (report.counted, report.people, report.totals) == (False, (), {"accepted": 1})
+    async with book.conn.transaction():
+        await roll_up(book.conn, book.dispatch, policy=load_policy(None), now=at(5))
+    report = await report_of(book)
+    assert (report.as_of, report.stale, report.everyone.unproven) == (at(5), False, 1)
+    await book.prove(number, EMAIL, ada, 7)
+    report = await report_of(book)
+    assert (report.as_of, report.stale, report.everyone.unproven) == (at(5), True, 1)
+    assert report.channels == {"email": {"delivered": 1}}
+
+
+async def test_a_large_dispatch_is_judged_by_the_moment_of_reading(book: Book) -> None:
+    ada = await book.person("Ada", await book.account("Big", "enterprise"), EMAIL)
+    await book.open(severity=0)
+    await book.slice("enterprise", EMAIL, accepted(ada))
+    await make_large(book)
+    async with book.conn.transaction():
+        await roll_up(book.conn, book.dispatch, policy=load_policy(None), now=at(5))
+    states = [
+        notice.state
+        for seconds in (3600, 3601)
+        if (notice := (await report_of(book, seconds=seconds)).everyone.first_notice)
+    ]
+    assert states == ["open", "missed"]
+
+
+async def test_a_document_of_another_version_is_counted_anew(book: Book) -> None:
+    ada = await book.person("Ada", await book.account("Big"), EMAIL)
+    await book.open()
+    await book.slice("smb", EMAIL, told(ada, 1))
+    await report_of(book)
+    await book.conn.execute("""update dispatch_report set document = '{"version": 0}'""")
+    assert (await report_of(book, seconds=700)).as_of == at(700)
+
+
+async def test_no_name_and_no_address_is_kept_with_a_report(busy: Book) -> None:
+    assert {row.name for row in (await report_of(busy)).not_reached} == {"Bob", "Gus"}
+    kept = await busy.conn.fetchval("select document::text from dispatch_report")
+    assert not any(text in kept for text in ("Bob", "Gus", "@"))
+    await busy.conn.execute("update contact_version set name = null")
+    assert {row.name for row in (await report_of(busy)).not_reached} == {""}
 
 
 async def test_a_bounce_after_delivery_takes_the_proof_back(book: Book) -> None:
@@ -275,10 +337,18 @@ async def test_a_long_curve_has_at_most_200_points_and_keeps_first_and_last(book
     assert [count for _, count in points] == sorted(count for _, count in points)
 
 
-async def test_a_dispatch_nobody_is_in_yet_reports_zeros(book: Book) -> None:
+async def test_a_dispatch_that_is_being_planned_is_not_counted_and_says_so(book: Book) -> None:
     await book.open(state="planning")
     report = await report_of(book)
-    assert (report.everyone.people, report.totals, report.accounts_total) == (0, {}, 0)
+    assert (report.counted, report.totals, report.accounts_total) == (False, {}, 0)
+    with pytest.raises(LookupError):
+        _ = report.everyone
+
+
+async def test_a_dispatch_to_nobody_reports_zeros(book: Book) -> None:
+    await book.open()
+    report = await report_of(book)
+    assert (report.counted, report.everyone.people, report.totals) == (True, 0, {})
 
 
 async def test_an_unknown_dispatch_is_refused_and_no_dispatch_has_no_latest(

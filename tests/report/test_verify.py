@@ -5,6 +5,7 @@ import pytest
 
 from channels.model import ChannelKind, Fact
 from dispatcher.ids import DeliveryKey
+from dispatcher.rules.policy import load_policy
 from dispatcher.rules.states import DeliveryState, SliceState
 from dispatcher.stages.report import DIFFERENCES, Differences, roll_up, verify_ledger
 from dispatcher.stages.report import verify as module
@@ -110,7 +111,7 @@ async def test_counts_of_an_account_that_no_recount_confirms_are_found(
 ) -> None:
     await book.slice("smb", EMAIL, told(ada, 3))
     async with book.conn.transaction():
-        await roll_up(book.conn, book.dispatch, now=at(5))
+        await roll_up(book.conn, book.dispatch, policy=load_policy(None), now=at(5))
     ledger = mail(book, ada)
     assert found(await verify(book, ledger)) == {}
     for wrong in ("n = 2", "n_by_status[4] = 2", "first_told_at = null"):
@@ -128,7 +129,7 @@ async def test_counts_of_an_account_are_rolled_up_before_they_are_judged(
 ) -> None:
     number = await book.slice("smb", EMAIL, accepted(ada))
     async with book.conn.transaction():
-        await roll_up(book.conn, book.dispatch, now=at(5))
+        await roll_up(book.conn, book.dispatch, policy=load_policy(None), now=at(5))
     await book.prove(number, EMAIL, ada, 7)
     assert found(await verify(book, mail(book, ada))) == {}
     assert await book.conn.fetchval("select first_told_at from account_update") == at(7)

@@ -1,11 +1,11 @@
 """One account as data: what it was told over all updates, and what became of it in one dispatch."""
 
 from datetime import datetime
-from typing import Literal
 
 from dispatcher.stages.report.model import (
     IncidentHeader,
     PersonRow,
+    PersonWord,
     Row,
     StandingWord,
     UpdateHeader,
@@ -72,9 +72,7 @@ class PersonInDispatch(Row):
 
     contact: str
     name: str
-    standing: Literal[
-        "notified", "under_way", "unproven", "unconfirmed", "not_reached", "withdrawn"
-    ]
+    standing: PersonWord
     first_told_at: datetime | None
     deliveries: tuple[DeliveryRow, ...]
 

@@ -1,103 +1,64 @@
-"""The lists a person works through: accounts, who could not be reached, whom to ask."""
+"""The lists a person works through, with names and words: who could not be reached, whom to ask."""
 
-from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Final
+
+import asyncpg
 
 from channels.model import ChannelKind
 from dispatcher.db import Connection
 from dispatcher.rules.states import Shown
-from dispatcher.stages.report.gather import Standing
-from dispatcher.stages.report.model import AccountRow, PersonRow, Why
-from dispatcher.stages.report.people import segment_word, words_for
+from dispatcher.stages.report.document import Listed
+from dispatcher.stages.report.model import PersonRow, Why
+from dispatcher.stages.report.people import words_for
 
-# Whoever knows nothing yet comes first: that is what the list is read for.
-ACCOUNTS_SQL: Final = f"""
-select p.account_id, a.external_id, a.name, a.manager_name, min(p.segment) as segment,
-       count(*) as people, count(*) filter (where p.standing = {Standing.NOTIFIED:d}) as notified,
-       min(p.told_at) as first_told_at, count(*) over () as total
-from report_person p join account a on a.id = p.account_id
-where p.dispatch_id = $1
-group by p.account_id, a.external_id, a.name, a.manager_name
-order by min(p.told_at) is not null, a.name, p.account_id limit $2
-"""
-CHANNELS_SQL: Final = """
-select account_id, channel, shown, count(*) as n from report_row
-where dispatch_id = $1 and account_id = any($2::bigint[])
-group by account_id, channel, shown order by account_id, channel, shown
-"""
-PEOPLE_SQL: Final = """
-select p.contact_id, p.segment, coalesce(c.external_id, '') as external_id, coalesce(v.name, '') as name,
-       a.external_id as account, a.name as account_name, count(*) over () as total
-from report_person p
-join contact c on c.id = p.contact_id
-join account a on a.id = p.account_id
-left join contact_version v on v.id = c.version_id
-where p.dispatch_id = $1 and p.standing = $2::smallint
-order by a.name, a.id, p.contact_id limit $3
-"""
-WHY_SQL: Final = """
-select contact_id, channel, shown, reason from report_row
-where dispatch_id = $1 and contact_id = any($2::bigint[]) order by contact_id, channel
+# By key, and only for who is listed: names are never stored with a report.
+NAMES_SQL: Final = """
+select v.id as person, coalesce(v.name, '') as name, coalesce(c.external_id, '') as contact,
+       a.external_id as account, a.name as account_name
+from contact_version v
+join contact c on c.id = v.contact_id
+join account a on a.id = c.account_id
+where v.id = any($1::bigint[])
 """
 
 
-async def accounts(
-    conn: Connection, dispatch_id: int, *, limit: int
-) -> tuple[tuple[AccountRow, ...], int]:
-    """The first `limit` accounts and how many there are; inside `gathered`."""
-    rows = await conn.fetch(ACCOUNTS_SQL, dispatch_id, limit)
-    channels: dict[int, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
-    for item in await conn.fetch(CHANNELS_SQL, dispatch_id, [row["account_id"] for row in rows]):
-        kind = ChannelKind.from_code(item["channel"])
-        channels[item["account_id"]][kind.value][Shown(item["shown"]).word] = item["n"]
-    found = tuple(
-        AccountRow(
-            account=row["external_id"],
-            name=row["name"],
-            segment=segment_word(row["segment"]),
-            manager=row["manager_name"],
-            standing="waiting",
-            people=row["people"],
-            notified=row["notified"],
-            waiting=0,
-            unconfirmed=0,
-            not_reached=0,
-            first_told_at=row["first_told_at"],
-            statuses={},
-            channels=channels[row["account_id"]],
+async def names(conn: Connection, people: list[int]) -> dict[int, asyncpg.Record]:
+    """Name, contact and account of these versions of contacts, as far as they still have them."""
+    return {row["person"]: row for row in await conn.fetch(NAMES_SQL, people)}
+
+
+def person_rows(
+    listed: Listed, known: Mapping[int, asyncpg.Record], *, limit: int
+) -> tuple[PersonRow, ...]:
+    """The first `limit` of the list."""
+    return tuple(
+        PersonRow(
+            contact=known[row.person]["contact"],
+            name=known[row.person]["name"],
+            account=known[row.person]["account"],
+            account_name=known[row.person]["account_name"],
+            segment=row.segment,
+            why=whys(row.why),
         )
-        for row in rows
+        for row in listed.rows[:limit]
+        if row.person in known
     )
-    return found, rows[0]["total"] if rows else 0
 
 
-async def persons(
-    conn: Connection, dispatch_id: int, standing: Standing, *, limit: int
-) -> tuple[tuple[PersonRow, ...], int]:
-    """The first `limit` people of one standing, each channel with its reason; inside `gathered`."""
-    rows = await conn.fetch(PEOPLE_SQL, dispatch_id, standing, limit)
-    why: dict[int, list[Why]] = defaultdict(list)
-    for item in await conn.fetch(WHY_SQL, dispatch_id, [row["contact_id"] for row in rows]):
-        status = Shown(item["shown"])
-        words = words_for(status, item["reason"])
-        why[item["contact_id"]].append(
+def whys(codes: Iterable[tuple[int, int, int]]) -> tuple[Why, ...]:
+    """Codes of channel, shown status and reason in words."""
+    found = []
+    for channel, shown, reason in codes:
+        status = Shown(shown)
+        words = words_for(status, reason)
+        found.append(
             Why(
-                channel=ChannelKind.from_code(item["channel"]).value,
+                channel=ChannelKind.from_code(channel).value,
                 status=status.word,
                 reason=words.code,
                 text=words.text,
                 advice=words.advice,
             )
         )
-    found = tuple(
-        PersonRow(
-            contact=row["external_id"],
-            name=row["name"],
-            account=row["account"],
-            account_name=row["account_name"],
-            segment=segment_word(row["segment"]),
-            why=tuple(why[row["contact_id"]]),
-        )
-        for row in rows
-    )
-    return found, rows[0]["total"] if rows else 0
+    return tuple(found)

@@ -7,7 +7,7 @@ Moments are UTC, ids are public ids.
 from collections.abc import Mapping
 from datetime import datetime
 from enum import IntEnum
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,6 +15,13 @@ SHARES: Final = (50, 90, 99, 100)
 EVERYONE: Final = "all"
 PUBLIC: Final = "public"
 """The segment of the public voice, which speaks to nobody in particular."""
+
+
+PersonWord = Literal["notified", "under_way", "unproven", "unconfirmed", "not_reached", "withdrawn"]
+PERSON_WORDS: Final[tuple[PersonWord, ...]] = get_args(PersonWord)
+"""In the order of `Standing`: where one person stands, best first."""
+StandingWord = Literal["not_told", "partly_told", "waiting", "told", "withdrawn"]
+_STANDING_WORDS: Final[tuple[StandingWord, ...]] = get_args(StandingWord)
 
 
 class AccountStanding(IntEnum):
@@ -27,12 +34,9 @@ class AccountStanding(IntEnum):
     WITHDRAWN = 4  # it was cancelled or replaced for everybody there
 
     @property
-    def word(self) -> str:
+    def word(self) -> StandingWord:
         """Lower-case name, as used at the API."""
-        return self.name.lower()
-
-
-StandingWord = Literal["not_told", "partly_told", "waiting", "told", "withdrawn"]
+        return _STANDING_WORDS[self]
 
 
 class Row(BaseModel):

@@ -1,77 +1,27 @@
-"""People and messages counted: who was told how fast, where they dropped out, and why."""
+"""Cells and counts into rows for people: pure, worded and judged at the moment of reading."""
 
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from channels.model import ChannelKind
-from dispatcher.db import Connection
 from dispatcher.rules.reasons import REASONS, Words
 from dispatcher.rules.states import NOTIFIED, UNSETTLED, Shown
-from dispatcher.stages.report.gather import Standing
+from dispatcher.stages.report.document import FailureCount, SegmentCount
+from dispatcher.stages.report.gather import Cell
+from dispatcher.stages.report.kinds import WITHHELD
 from dispatcher.stages.report.model import (
-    EVERYONE,
     PUBLIC,
-    SHARES,
     FailureRow,
     FirstNotice,
     FunnelRow,
     PeopleRow,
 )
 
-# Statuses in which a message certainly did not arrive and nothing more will happen to it.
-FAILED: Final = frozenset(
-    {
-        Shown.FAILED,
-        Shown.EXPIRED,
-        Shown.SUPPRESSED,
-        Shown.UNREACHABLE,
-        Shown.CANCELLED,
-        Shown.SUPERSEDED,
-        Shown.UNCONFIRMED,
-    }
-)
-_WITHHELD: Final = (Shown.SUPPRESSED, Shown.UNREACHABLE)
+FAILED: Final = frozenset(Shown) - NOTIFIED - UNSETTLED - {Shown.ACCEPTED}
+"""Statuses in which a message certainly did not arrive and nothing more will happen to it."""
 
-_REACHED = ", ".join(
-    f"max(told_at) filter (where place = (n * {s} + 99) / 100) as s{s}" for s in SHARES
-)
-_STANDINGS = ", ".join(
-    f"count(*) filter (where standing = {item:d}) as {item.name.lower()}" for item in Standing
-)
-# told_at is null for whoever has no proof, and nulls come last: a share not reached is null.
-PEOPLE_SQL: Final = f"""
-with scoped as (
-    select '{EVERYONE}' as segment, standing, reachable, told_at from report_person where dispatch_id = $1
-    union all
-    select segment, standing, reachable, told_at from report_person where dispatch_id = $1
-), placed as (
-    select *, row_number() over (partition by segment order by told_at nulls last) as place,
-           count(*) over (partition by segment) as n
-    from scoped
-)
-select segment, count(*) as people, count(*) filter (where reachable) as reachable, {_STANDINGS},
-       count(*) filter (where told_at <= $2::timestamptz) as on_time, {_REACHED}
-from placed group by segment order by segment <> '{EVERYONE}', segment
-"""
-FUNNEL_SQL: Final = """
-select segment, channel, count(*) as targeted, count(*) filter (where covered) as covered,
-       count(*) filter (where shown <> all($2::smallint[])) as reachable,
-       count(*) filter (where taken) as accepted,
-       count(*) filter (where shown = any($3::smallint[])) as notified,
-       count(*) filter (where shown = any($4::smallint[]) and shown <> all($2::smallint[])) as failed,
-       count(*) filter (where shown = any($5::smallint[])) as waiting
-from report_row where dispatch_id = $1 group by segment, channel order by segment, channel
-"""
-FAILURES_SQL: Final = """
-select channel, shown, reason, count(*) as n from report_row
-where dispatch_id = $1 and not covered and shown = any($2::smallint[])
-group by channel, shown, reason order by n desc, channel, shown, reason
-"""
-TOTALS_SQL: Final = """
-select t.i - 1 as status, sum(t.n)::bigint as n
-from slice s, unnest(s.n_by_status) with ordinality as t(n, i)
-where s.dispatch_id = $1 group by t.i having sum(t.n) <> 0 order by t.i
-"""
 _NO_REASON: Final = {
     Shown.FAILED: Words(
         "unknown", "It failed, and the provider gave no reason", "Try another channel."
@@ -98,72 +48,20 @@ def segment_word(segment: str) -> str:
     return segment or PUBLIC
 
 
-async def totals(conn: Connection, dispatch_id: int) -> dict[str, int]:
-    """Messages by status word, from the slices' counters: no delivery is read."""
-    rows = await conn.fetch(TOTALS_SQL, dispatch_id)
-    return {Shown(row["status"]).word: row["n"] for row in rows}
-
-
-async def people(
-    conn: Connection, dispatch_id: int, *, start: datetime, deadline: datetime | None, now: datetime
-) -> tuple[PeopleRow, ...]:
-    """Everyone first, then each segment; inside `gathered`."""
-    rows = await conn.fetch(PEOPLE_SQL, dispatch_id, deadline)
-    return tuple(
-        PeopleRow(
-            segment=row["segment"],
-            people=row["people"],
-            reachable=row["reachable"],
-            **{item.name.lower(): row[item.name.lower()] for item in Standing},
-            seconds_to={str(share): _seconds(start, row[f"s{share}"]) for share in SHARES},
-            first_notice=_judge(dict(row), deadline, now) if deadline else None,
-        )
-        for row in rows
-    ) or (_nobody(),)
-
-
-def _nobody() -> PeopleRow:
-    return PeopleRow(
-        segment=EVERYONE,
-        people=0,
-        reachable=0,
-        **{item.name.lower(): 0 for item in Standing},
-        seconds_to={str(share): None for share in SHARES},
-        first_notice=None,
-    )
-
-
-def _seconds(start: datetime, moment: datetime | None) -> float | None:
-    return None if moment is None else max(0.0, round((moment - start).total_seconds(), 3))
-
-
-def _judge(row: dict[str, Any], deadline: datetime, now: datetime) -> FirstNotice:
-    late = row["notified"] - row["on_time"]
-    waiting = row["under_way"] + row["unproven"] + row["unconfirmed"]
-    state: Literal["met", "missed", "open"] = "met"
-    if late or (waiting and now > deadline):
-        state = "missed"
-    elif waiting:
-        state = "open"
-    elif not row["notified"]:
-        # Nobody can be reached at all: that is no kept promise.
-        state = "missed" if now > deadline else "open"
-    return FirstNotice(
-        deadline=deadline, state=state, on_time=row["on_time"], late=late, waiting=waiting
-    )
-
-
-async def funnel(conn: Connection, dispatch_id: int) -> tuple[FunnelRow, ...]:
-    """Segment × channel; inside `gathered`."""
-    waiting = [*UNSETTLED]
-    rows = await conn.fetch(FUNNEL_SQL, dispatch_id, _WITHHELD, [*NOTIFIED], [*FAILED], waiting)
+def funnel(cells: Iterable[Cell]) -> tuple[FunnelRow, ...]:
+    """Segment × channel, by name and then in the order of the channels."""
+    counts: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+    for cell in cells:
+        count = counts[(cell.segment, cell.channel)]
+        for name in _steps(cell):
+            count[name] += cell.n
     return tuple(
         FunnelRow(
-            segment=segment_word(row["segment"]),
-            channel=ChannelKind.from_code(row["channel"]).value,
-            **{name: row[name] for name in _FUNNEL_NUMBERS},
+            segment=segment_word(segment),
+            channel=ChannelKind.from_code(channel).value,
+            **{name: count[name] for name in _FUNNEL_NUMBERS},
         )
-        for row in rows
+        for (segment, channel), count in sorted(counts.items())
     )
 
 
@@ -178,20 +76,82 @@ _FUNNEL_NUMBERS: Final = (
 )
 
 
-async def failures(conn: Connection, dispatch_id: int) -> tuple[FailureRow, ...]:
-    """Most frequent first; inside `gathered`. Who is covered by a shared inbox did not fail."""
+def _steps(cell: Cell) -> Iterable[str]:
+    """The numbers of the funnel that this cell is part of."""
+    status = cell.kind.shown
+    yield "targeted"
+    if cell.covered:
+        yield "covered"
+    if cell.kind.taken:
+        yield "accepted"
+    if status not in WITHHELD:
+        yield "reachable"
+        if status in NOTIFIED:
+            yield "notified"
+        elif status in UNSETTLED:
+            yield "waiting"
+        elif status in FAILED:
+            yield "failed"
+
+
+def failures(cells: Iterable[Cell]) -> tuple[FailureCount, ...]:
+    """Most frequent first. Who is covered by a shared inbox did not fail."""
+    counts: Counter[tuple[int, int, int]] = Counter()
+    for cell in cells:
+        if cell.kind.shown in FAILED and not cell.covered:
+            counts[(cell.channel, cell.kind.shown, cell.reason)] += cell.n
+    return tuple(
+        FailureCount(channel=channel, shown=status, reason=reason, n=n)
+        for (channel, status, reason), n in sorted(
+            counts.items(), key=lambda item: (-item[1], item[0])
+        )
+    )
+
+
+def failure_rows(counted: Iterable[FailureCount]) -> tuple[FailureRow, ...]:
+    """The same with words and advice."""
     found = []
-    for row in await conn.fetch(FAILURES_SQL, dispatch_id, [*FAILED]):
-        status = Shown(row["shown"])
-        words = words_for(status, row["reason"])
+    for item in counted:
+        status = Shown(item.shown)
+        words = words_for(status, item.reason)
         found.append(
             FailureRow(
-                channel=ChannelKind.from_code(row["channel"]).value,
+                channel=ChannelKind.from_code(item.channel).value,
                 status=status.word,
                 reason=words.code,
                 text=words.text,
                 advice=words.advice,
-                count=row["n"],
+                count=item.n,
             )
         )
     return tuple(found)
+
+
+def people_rows(
+    counted: Sequence[SegmentCount], deadline: datetime | None, *, now: datetime
+) -> tuple[PeopleRow, ...]:
+    """Everyone first, then each segment, judged by the deadline if this is a first notice."""
+    return tuple(
+        PeopleRow(
+            **item.model_dump(exclude={"on_time"}),
+            first_notice=judge(item, deadline, now=now) if deadline else None,
+        )
+        for item in counted
+    )
+
+
+def judge(counted: SegmentCount, deadline: datetime, *, now: datetime) -> FirstNotice:
+    """Whether the promise is kept, broken, or still open at `now`."""
+    late = counted.notified - counted.on_time
+    waiting = counted.under_way + counted.unproven + counted.unconfirmed
+    state: Literal["met", "missed", "open"] = "met"
+    if late or (waiting and now > deadline):
+        state = "missed"
+    elif waiting:
+        state = "open"
+    elif not counted.notified:
+        # Nobody can be reached at all: that is no kept promise.
+        state = "missed" if now > deadline else "open"
+    return FirstNotice(
+        deadline=deadline, state=state, on_time=counted.on_time, late=late, waiting=waiting
+    )

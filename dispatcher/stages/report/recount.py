@@ -36,9 +36,9 @@ select coalesce(array_agg(distinct slice_id order by slice_id), '{}') from (
     where counted.n is distinct from kept.n) as wrong
 """
 DISPATCHES_SQL: Final = """
-select id, update_id, curve_of from dispatch where update_id not in (
-    select update_id from dispatch where state = 'planning')
-order by id
+select d.id, d.update_id, r.of_mark from dispatch d left join dispatch_report r on r.dispatch_id = d.id
+where d.update_id not in (select update_id from dispatch where state = 'planning')
+order by d.id
 """
 # A banner is accepted by us, which tells nobody; its receipts do.
 REACHED_SQL: Final = f"""
@@ -95,7 +95,7 @@ async def _updates(conn: Connection) -> list[tuple[int, bool]]:
     """Updates that are planned, and whether a roll-up is outstanding for any of their waves."""
     stale: dict[int, bool] = {}
     for row in await conn.fetch(DISPATCHES_SQL):
-        behind = row["curve_of"] != await mark(conn, row["id"])
+        behind = row["of_mark"] != await mark(conn, row["id"])
         stale[row["update_id"]] = stale.get(row["update_id"], False) or behind
     return list(stale.items())
 

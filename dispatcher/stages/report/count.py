@@ -1,0 +1,174 @@
+"""One dispatch counted into its document, out of what `gathered` has laid out."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from channels.model import ChannelKind
+from dispatcher.db import Connection
+from dispatcher.rules.states import Shown
+from dispatcher.stages.report.document import Document, Listed, PersonRef, SegmentCount
+from dispatcher.stages.report.gather import Cell
+from dispatcher.stages.report.kinds import Standing
+from dispatcher.stages.report.model import EVERYONE, SHARES, Curve
+from dispatcher.stages.report.people import failures, funnel, segment_word
+
+LIST_LIMIT: Final = 1000
+ANY: Final = "any"
+_STEPS: Final = 198  # with the first and the last, 200 points at most
+
+_STANDINGS: Final = ", ".join(
+    f"count(*) filter (where standing = {item:d}) as {item.word}" for item in Standing
+)
+PEOPLE_SQL: Final = f"""
+select segment, count(*) as people, count(*) filter (where reachable) as reachable, {_STANDINGS},
+       count(*) filter (where told_at <= $2::timestamptz) as on_time
+from report_person where dispatch_id = $1 group by segment order by segment
+"""
+CREATE_SQL: Final = """
+create temp table report_moment (segment text, channel smallint, at timestamptz, n bigint) on commit drop
+"""
+# How many people had proof when, to the millisecond. Channel 0 is any: a person's first proof, and by
+# segment; on one channel a person has one delivery, so its rows are its people.
+MOMENTS_SQL: Final = f"""
+insert into report_moment
+select segment, 0, date_trunc('milliseconds', told_at), count(*) from report_person
+where dispatch_id = $1 and told_at is not null group by 1, 3
+union all
+select '', r.channel, date_trunc('milliseconds', r.told_at), count(*)
+from report_row r join report_kind k on k.kind = r.stands
+where r.dispatch_id = $1 and r.person is not null and k.standing = {Standing.NOTIFIED:d} group by 2, 3
+"""
+CURVE_SQL: Final = f"""
+with running as (
+    select channel, at, sum(n) over w as people, row_number() over w as place,
+           count(*) over (partition by channel) as places
+    from (select channel, at, sum(n) as n from report_moment group by channel, at) as m
+    window w as (partition by channel order by at)
+)
+select channel, greatest(extract(epoch from at - $1::timestamptz), 0)::float8 as seconds,
+       people::bigint as people
+from running
+where place = 1 or place = places or place % ((places + {_STEPS - 1}) / {_STEPS}) = 0
+order by channel, place
+"""
+# When each share ($2) of a segment ($1) had proof: the moment that made it at least so many ($3).
+REACHED_SQL: Final = f"""
+with scoped as (
+    select segment, at, n from report_moment where channel = 0
+    union all
+    select '{EVERYONE}', at, sum(n) from report_moment where channel = 0 group by at
+), running as (
+    select segment, at, sum(n) over (partition by segment order by at) as people from scoped
+)
+select p.segment, p.share, min(r.at) as at
+from unnest($1::text[], $2::int[], $3::bigint[]) as p(segment, share, wanted)
+join running r on r.segment = p.segment and r.people >= p.wanted
+group by p.segment, p.share
+"""
+LISTED_SQL: Final = """
+select p.person, p.segment, count(*) over () as total
+from report_person p join account a on a.id = p.account_id
+where p.dispatch_id = $1 and p.standing = $2::smallint
+order by a.name, a.id, p.person limit $3
+"""
+WHY_SQL: Final = """
+select r.person, r.channel, k.shown, r.reason from report_row r join report_kind k on k.kind = r.kind
+where r.dispatch_id = $1 and r.person = any($2::bigint[]) order by r.person, r.channel
+"""
+ACCOUNTS_SQL: Final = """
+select count(distinct account_id) from report_person where dispatch_id = $1
+"""
+
+
+async def counted(
+    conn: Connection,
+    dispatch_id: int,
+    cells: Sequence[Cell],
+    *,
+    start: datetime,
+    deadline: datetime | None,
+) -> Document:
+    """Everything about one dispatch that needs a pass over its deliveries; inside `gathered`.
+
+    Durations count from `start`; without a `deadline` nobody is on time.
+    """
+    own = [cell for cell in cells if cell.dispatch_id == dispatch_id]
+    await conn.execute(CREATE_SQL)
+    await conn.execute(MOMENTS_SQL, dispatch_id)
+    segments = await _segments(conn, dispatch_id, start=start, deadline=deadline)
+    document = Document(
+        segments=segments,
+        funnel=funnel(own),
+        failures=failures(own),
+        curve=await _curve(conn, segments[0].people, start=start),
+        accounts=await conn.fetchval(ACCOUNTS_SQL, dispatch_id),
+        not_reached=await _listed(conn, dispatch_id, Standing.NOT_REACHED),
+        ask=await _listed(conn, dispatch_id, Standing.UNCONFIRMED),
+    )
+    await conn.execute("drop table report_moment")
+    return document
+
+
+async def _segments(
+    conn: Connection, dispatch_id: int, *, start: datetime, deadline: datetime | None
+) -> tuple[SegmentCount, ...]:
+    """Everyone first, then each segment."""
+    found = [dict(row) for row in await conn.fetch(PEOPLE_SQL, dispatch_id, deadline)]
+    whole = {name: sum(row[name] for row in found) for name in _NUMBERS}
+    rows: list[dict[str, object]] = [{"segment": EVERYONE, **whole}, *found]
+    wanted = [
+        (str(row["segment"]), share, (int(str(row["people"])) * share + 99) // 100)
+        for row in rows
+        for share in SHARES
+    ]
+    columns = [list(column) for column in zip(*wanted, strict=True)]
+    reached: Mapping[tuple[str, int], datetime] = {
+        (row["segment"], row["share"]): row["at"] for row in await conn.fetch(REACHED_SQL, *columns)
+    }
+    return tuple(
+        SegmentCount.model_validate(
+            {
+                **row,
+                "seconds_to": {
+                    str(share): _seconds(start, reached.get((str(row["segment"]), share)))
+                    for share in SHARES
+                },
+            }
+        )
+        for row in rows
+    )
+
+
+_NUMBERS: Final = ("people", "reachable", *(item.word for item in Standing), "on_time")
+
+
+def _seconds(start: datetime, moment: datetime | None) -> float | None:
+    return None if moment is None else max(0.0, round((moment - start).total_seconds(), 3))
+
+
+async def _curve(conn: Connection, people: int, *, start: datetime) -> Curve:
+    series: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    for row in await conn.fetch(CURVE_SQL, start):
+        name = ChannelKind.from_code(row["channel"]).value if row["channel"] else ANY
+        series[name].append((round(row["seconds"], 3), row["people"]))
+    return Curve(people=people, series={name: tuple(points) for name, points in series.items()})
+
+
+async def _listed(conn: Connection, dispatch_id: int, standing: Standing) -> Listed:
+    rows = await conn.fetch(LISTED_SQL, dispatch_id, standing, LIST_LIMIT)
+    why: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+    for row in await conn.fetch(WHY_SQL, dispatch_id, [row["person"] for row in rows]):
+        why[row["person"]].append((row["channel"], Shown(row["shown"]), row["reason"]))
+    return Listed(
+        total=rows[0]["total"] if rows else 0,
+        rows=tuple(
+            PersonRef(
+                person=row["person"],
+                segment=segment_word(row["segment"]),
+                why=tuple(why[row["person"]]),
+            )
+            for row in rows
+        ),
+    )
