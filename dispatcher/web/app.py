@@ -13,6 +13,7 @@ from dispatcher.web.boundary import (
 )
 from dispatcher.web.facts import LOOKOUT, Lookout
 from dispatcher.web.reading import RECEIPT_LIMIT
+from dispatcher.web.report_page.live import LIVE, Live, end_watches
 from dispatcher.web.routes import ROUTES
 from dispatcher.web.routing import as_aiohttp
 
@@ -33,6 +34,8 @@ def create_app(ctx: Context) -> web.Application:
     app[LOOKOUT] = Lookout(ctx.pool, ctx.clock)
     app.cleanup_ctx.append(keep_hub)
     app.on_shutdown.append(end_streams)
+    app[LIVE] = Live(ctx)
+    app.on_shutdown.append(end_watches)
     return app
 
 

@@ -41,6 +41,8 @@ from dispatcher.web.reading import NoQuery
 from dispatcher.web.receipts import AnyQuery
 from dispatcher.web.report_page import door
 from dispatcher.web.report_page import pages as report_pages
+from dispatcher.web.report_page.account_page import get_account_page
+from dispatcher.web.report_page.live import get_events
 from dispatcher.web.routing import Route
 from dispatcher.web.rows import act, get, page, put
 from dispatcher.web.scopes import Guard, Scope
@@ -331,6 +333,20 @@ _REPORT_PAGES: Final[tuple[Route[Any, Any], ...]] = (
         "report_page",
         report_pages.get_report_page,
         report_pages.ReportQuery,
+        Guard.REPORT_READER,
+    ),
+    page(
+        "/reports/{dispatch_id}/events",
+        "report_events",
+        get_events,
+        AnyQuery,
+        Guard.REPORT_READER,
+    ),
+    page(
+        "/reports/{dispatch_id}/accounts/{external_id}",
+        "report_account_page",
+        get_account_page,
+        AnyQuery,
         Guard.REPORT_READER,
     ),
 )

@@ -5,11 +5,11 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-import orjson
 import structlog
 from aiohttp import web
 
 from dispatcher.context import Context
+from dispatcher.web import sse
 from dispatcher.web.banner.cors import check_origin
 from dispatcher.web.banner.hub import HUB, Hub
 from dispatcher.web.banner.items import Item, find_viewer
@@ -20,10 +20,6 @@ from dispatcher.web.routing import POOL_WAIT_S, Plain
 
 log = structlog.get_logger(__name__)
 
-COMMENT_EVERY_S: Final = 20.0
-RETRY_MS: Final = 3000
-# Who does not read for this long is gone; their place is given up.
-_WRITE_TIMEOUT_S: Final = 30.0
 _EVENT_ID: Final = re.compile(r"[0-9]{1,18}")
 
 
@@ -40,12 +36,9 @@ async def get_stream(call: Plain) -> web.StreamResponse:
     async with hub.subscription(viewer, (user.account, user.app_user)) as subscriber:
         given = request.headers.get("Last-Event-ID", "")
         first = await _beginning(hub, subscriber, given)
-        response = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
-        )
-        await response.prepare(request)
+        response = await sse.begin(request)
         try:
-            await _write(response, f"retry: {RETRY_MS}\n\n".encode() + first)
+            await sse.write(response, sse.RETRY + first)
             await _send_changes(ctx, hub, subscriber, user, response)
         except (ConnectionError, TimeoutError):
             log.debug("banner.reader_gone")
@@ -65,14 +58,14 @@ async def _send_changes(
 ) -> None:
     while (left := (user.until - ctx.now()).total_seconds()) > 0:
         try:
-            change = await asyncio.wait_for(subscriber.queue.get(), min(COMMENT_EVERY_S, left))
+            change = await asyncio.wait_for(subscriber.queue.get(), min(sse.COMMENT_EVERY_S, left))
         except TimeoutError:
-            await _write(response, b": still here\n\n")
+            await sse.write(response, sse.HEARTBEAT)
             continue
         if change is None:
             return
         if not subscriber.resync:
-            await _write(response, _change(hub, change))
+            await sse.write(response, _change(hub, change))
             continue
         subscriber.resync = False
         try:
@@ -81,23 +74,16 @@ async def _send_changes(
             if not is_database_trouble(error):
                 raise
             return  # the client comes back and starts with a snapshot
-        await _write(response, snapshot)
-
-
-async def _write(response: web.StreamResponse, data: bytes) -> None:
-    async with asyncio.timeout(_WRITE_TIMEOUT_S):
-        await response.write(data)
+        await sse.write(response, snapshot)
 
 
 def _snapshot(event_id: int, items: Sequence[Item]) -> bytes:
-    return _event(event_id, "snapshot", {"items": [item.model_dump(mode="json") for item in items]})
+    return sse.event(
+        event_id, "snapshot", {"items": [item.model_dump(mode="json") for item in items]}
+    )
 
 
 def _change(hub: Hub, change: Change) -> bytes:
     if change.item is None:
-        return _event(change.event_id, "remove", {"id": hub.public_id(change.incident_id)})
-    return _event(change.event_id, "upsert", change.item.model_dump(mode="json"))
-
-
-def _event(event_id: int, name: str, data: object) -> bytes:
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (event_id, name.encode(), orjson.dumps(data))
+        return sse.event(change.event_id, "remove", {"id": hub.public_id(change.incident_id)})
+    return sse.event(change.event_id, "upsert", change.item.model_dump(mode="json"))

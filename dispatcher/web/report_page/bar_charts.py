@@ -12,7 +12,7 @@ from dispatcher.web.report_page.svg import Chart, across, drawing, element
 from dispatcher.web.report_page.words import CHANNELS, counted, number, percent
 
 _LINE, _BAR, _GAP = 17.0, 12.0, 14.0
-_WIDEST: Final = 42  # characters of a line that fit a telephone
+_WIDEST: Final = 44  # characters of a line that fit a telephone
 _PROOF: Final = {"banner": "Seen on a screen", "social": "Posted"}
 
 LASTING: Final = "Will fail again until somebody mends it"
@@ -119,7 +119,7 @@ def _failures(place: int, kind: str, rows: Sequence[FailureRow], most: int) -> C
     finding = f"{total}; most often: {worst.text.lower()} ({CHANNELS[worst.channel]}, {number(worst.count)})."
     bars = _Bars(_LOOKS[kind])
     for row in rows:
-        bars.add(f"{row.text} · {CHANNELS[row.channel]}", row.count, most, row.advice)
+        bars.add(f"{CHANNELS[row.channel]}: {row.text}", row.count, most, row.advice)
     return Chart(
         title=kind,
         finding=finding,

@@ -198,10 +198,10 @@ def _marks(scale: _Scale, seconds_to: Mapping[str, float | None]) -> Iterator[Ma
 
 def _names(curve: Curve, names: Sequence[str], scale: _Scale) -> Iterator[Markup]:
     """Each line's name above its end, moved down where lines end close together."""
-    ends = sorted((scale.y(curve.series[name][-1][1]) - _ABOVE, name) for name in names)
+    ends = sorted((scale.y(curve.series[name][-1][1]), name) for name in names)
     y = 0.0
-    for wanted, name in ends:
-        y = max(wanted, y + _LABEL_GAP)
+    for end, name in ends:
+        y = end - _ABOVE if end - _ABOVE >= y + _LABEL_GAP else max(y, end) + _LABEL_GAP
         share = percent(curve.series[name][-1][1], curve.people)
         word = "any channel" if name == ANY else CHANNELS[name].lower()
         yield element(

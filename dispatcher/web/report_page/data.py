@@ -1,5 +1,6 @@
 """What the pages show beyond the report itself: whom to phone where, and the words that were sent."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +22,10 @@ join contact_endpoint ce on ce.contact_id = c.id and ce.channel = {ChannelKind.S
 join address a on a.id = ce.address_id
 where c.external_id = any($1::text[])
 """
+ACCOUNT_SQL: Final = """
+select 1 from account a join account_update u on u.account_id = a.id
+where a.external_id = $2 and u.update_id = (select update_id from dispatch where id = $1)
+"""
 ZONE_SQL: Final = "select id, time_zone from account where external_id = $1"
 # No index of deliveries begins with the account: the account's own endpoints lead to them by key.
 TEXTS_SQL: Final = """
@@ -39,6 +44,8 @@ order by r.channel, r.id
 """
 # A banner has a severity and a link beside its words.
 _HEADINGS: Final = ("subject", "title")
+_PERSONAL: Final = {"name": "[their name]", "unsubscribe": "[a link of their own]"}
+_UNDERLINE: Final = re.compile(r"^[=-]{3,}$\n?", re.MULTILINE)
 _BODIES: Final = ("text", "body")
 
 
@@ -77,6 +84,11 @@ async def phone_rows(
     ]
 
 
+async def is_account(conn: Connection, dispatch: int, external_id: str) -> bool:
+    """Whether this is an account (external id) that the dispatch was for."""
+    return await conn.fetchval(ACCOUNT_SQL, dispatch, external_id) is not None
+
+
 async def account_zone(conn: Connection, external_id: str) -> tuple[int, str] | None:
     """Number and time zone of an account; None when there is none."""
     row = await conn.fetchrow(ZONE_SQL, external_id)
@@ -94,10 +106,14 @@ async def texts_sent(
     nobody = Person(account=name, time_zone=zone)
     texts = []
     for row in await conn.fetch(TEXTS_SQL, account, dispatch):
-        values = Filler(slots_from_json(row["slots"])).values(nobody)
+        slots = slots_from_json(row["slots"])
+        values = Filler(slots).values(nobody)
+        values |= {slot.tag: _PERSONAL[slot.name] for slot in slots if slot.name in _PERSONAL}
         heading, body = (
             " ".join(fill(row["parts"][key], values) for key in keys if key in row["parts"])
             for keys in (_HEADINGS, _BODIES)
         )
-        texts.append(Text(ChannelKind.from_code(row["channel"]).value, heading, body))
+        texts.append(
+            Text(ChannelKind.from_code(row["channel"]).value, heading, _UNDERLINE.sub("", body))
+        )
     return texts

@@ -16,11 +16,14 @@ from dispatcher.stages.report.people import FAILED
 # `version`: transactions are numbered upwards, whichever process looks.
 PROGRESS_SQL: Final = """
 select d.state, d.paused_at is not null as paused, d.completed_at, u.state as update_state,
-       u.state_detail, (d.curve->>'people')::int as people,
-       (d.curve->'series'->'any'->-1->>1)::int as notified,
+       u.state_detail, r.made_at as counted_at,
+       (r.document->'segments'->0->>'people')::int as people,
+       (r.document->'segments'->0->>'notified')::int as notified,
+       (r.document->'not_reached'->>'total')::int + (r.document->'ask'->>'total')::int as to_phone,
        pg_snapshot_xmax(pg_current_snapshot())::text::bigint as version, c.channel, c.status, c.n
 from dispatch d
 join incident_update u on u.id = d.update_id
+left join dispatch_report r on r.dispatch_id = d.id
 left join lateral (
     select s.channel, t.i - 1 as status, sum(t.n)::bigint as n
     from slice s, unnest(s.n_by_status) with ordinality as t(n, i)
@@ -51,8 +54,8 @@ class ChannelProgress(BaseModel):
 class Progress(BaseModel):
     """The whole state at one moment, never a difference to an earlier one.
 
-    `version` grows. `over`: nothing will be sent any more; proofs may still arrive. `people` and
-    `notified` were counted by the report's job a moment ago, null before its first time.
+    `version` grows. `over`: nothing will be sent any more; proofs may still arrive. `people`,
+    `notified` and `to_phone` were counted by the report's job at `counted_at`, null before its first time.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,8 +66,10 @@ class Progress(BaseModel):
     over: bool
     failed: str | None
     completed_at: datetime | None
+    counted_at: datetime | None
     people: int | None
     notified: int | None
+    to_phone: int | None
     channels: tuple[ChannelProgress, ...]
 
     @property
@@ -97,8 +102,10 @@ async def read_progress(conn: Connection, dispatch_id: int) -> Progress:
         over=first["state"] in _OVER,
         failed=first["state_detail"] or "failed" if first["update_state"] == "failed" else None,
         completed_at=first["completed_at"],
+        counted_at=first["counted_at"],
         people=first["people"],
         notified=first["notified"],
+        to_phone=first["to_phone"],
         channels=tuple(_channel(code, counts[code]) for code in sorted(counts)),
     )
 

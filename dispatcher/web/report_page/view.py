@@ -51,7 +51,7 @@ def report_names(report: DispatchReport, *, read_pii: bool) -> dict[str, Any]:
         "read_pii": read_pii,
         "standings": STANDINGS,
         "state": state(report),
-        "headline": headline(report),
+        "headline": headline_of(report),
         "tiles": list(_tiles(everyone)) if everyone else [],
         "notice": _notice(report, notice) if notice else None,
         "speed": _speed(everyone) if everyone else None,
@@ -68,35 +68,40 @@ def to_phone(report: DispatchReport) -> int:
     return report.not_reached_total + report.ask_total
 
 
+def state_words(word: str, *, paused: bool) -> str:
+    """The state of a dispatch for people."""
+    return "Paused by a person" if paused and word in {"planning", "sending"} else _STATES[word]
+
+
 def state(report: DispatchReport) -> str:
     """Where the dispatch stands."""
-    if report.paused and report.state in {"planning", "sending"}:
-        return "Paused by a person"
-    said = _STATES[report.state]
+    said = state_words(report.state, paused=report.paused)
     if report.completed_at is None:
         return said
     took = span((report.completed_at - report.decided_at).total_seconds())
     return f"{said} after {took}" if report.state == "completed" else said
 
 
-def headline(report: DispatchReport) -> tuple[Verdict, ...]:
-    """How many were told, and how many must be phoned."""
-    if not report.counted:
+def headline(people: int | None, notified: int, to_phone: int) -> tuple[Verdict, ...]:
+    """How many were told, and how many must be phoned; `people` is None while nobody has counted."""
+    if people is None:
         return (Verdict("open", "It is still being counted who was told."),)
-    everyone, phone = report.everyone, to_phone(report)
-    if not everyone.people:
+    if not people:
         return (Verdict("open", "There was nobody to tell."),)
-    told = f"{number(everyone.notified)} of {counted(everyone.people, 'person', 'people')}"
-    have = "has" if everyone.people == 1 else "have"
-    mood = "good" if everyone.notified == everyone.people else "open"
-    if phone:
-        return (
-            Verdict(mood, f"{told} {have} proof of the notice;"),
-            Verdict("bad", f"{number(phone)} must be phoned."),
-        )
-    return Verdict(mood, f"{told} {have} proof of the notice;"), Verdict(
-        "good", "nobody must be phoned."
+    have = "person has" if people == 1 else "people have"
+    told = f"{number(notified)} of {number(people)} {have} proof of the notice;"
+    calls = f"{number(to_phone)} must be phoned." if to_phone else "nobody must be phoned."
+    return (
+        Verdict("good" if notified == people else "open", told),
+        Verdict("bad" if to_phone else "good", calls),
     )
+
+
+def headline_of(report: DispatchReport) -> tuple[Verdict, ...]:
+    """The headline of a report."""
+    if not report.counted:
+        return headline(None, 0, 0)
+    return headline(report.everyone.people, report.everyone.notified, to_phone(report))
 
 
 def _tiles(everyone: PeopleRow) -> Iterator[tuple[str, str, str]]:
