@@ -15,6 +15,7 @@ from dispatcher.cli import (
     reports,
     serving,
     update,
+    watch,
 )
 from dispatcher.cli.base import Flags, explained, fail
 from dispatcher.log import configure_logging
@@ -31,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _group in (serving, operate, update, reports, demo):
+for _group in (serving, operate, update, watch, reports, demo):
     _group.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(customers.app, name="import")

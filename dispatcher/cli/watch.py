@@ -1,38 +1,65 @@
-"""Live progress of a dispatch: one bar per channel, from the slices' counters."""
+"""`tidings watch`: a dispatch while it runs, one bar per channel, from the slices' counters."""
 
-from collections import defaultdict
-from collections.abc import Mapping
-from typing import Final
+import sys
+from collections.abc import AsyncIterator
+from typing import Annotated, Final
 
+import orjson
+import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from channels.model import ChannelKind
-from dispatcher.cli.base import console
+from dispatcher.cli.base import Exit, Failure, Json, console, number_of, within
+from dispatcher.cli.draw import NOTHING_YET
 from dispatcher.context import Context
-from dispatcher.rules.states import NOTIFIED, UNSETTLED, Shown
+from dispatcher.stages.report import latest_dispatch
+from dispatcher.web.ids import DISPATCH
+from dispatcher.web.report_page.progress import ChannelProgress, read_progress
+from dispatcher.web.report_page.progress import Progress as State
 
 EVERY_S: Final = 0.25
 
-PROGRESS_SQL: Final = """
-select s.channel, t.i - 1 as status, sum(t.n)::bigint as n
-from slice s, unnest(s.n_by_status) with ordinality as t(n, i)
-where s.dispatch_id = $1 group by s.channel, t.i having sum(t.n) <> 0
-"""
-STATE_SQL: Final = """
-select d.state, u.state as update_state, u.state_detail
-from dispatch d join incident_update u on u.id = d.update_id where d.id = $1
-"""
-_OVER: Final = frozenset({"completed", "cancelled"})
 
-Counts = Mapping[str, Mapping[Shown, int]]
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("watch")(watch_dispatch)
 
 
-async def counts_by_channel(built: Context, dispatch_id: int) -> Counts:
-    """Deliveries by channel and status."""
-    found: dict[str, dict[Shown, int]] = defaultdict(dict)
-    for row in await built.pool.fetch(PROGRESS_SQL, dispatch_id):
-        found[ChannelKind.from_code(row["channel"]).value][Shown(row["status"])] = row["n"]
-    return found
+def watch_dispatch(
+    ctx: typer.Context,
+    dispatch: Annotated[
+        str | None,
+        typer.Argument(metavar="[DISPATCH]", help="Its id, dsp_…; without one, the newest."),
+    ] = None,
+    proofs: Annotated[
+        float, typer.Option(help="Stay up to so many seconds longer for proofs to come in.", min=0)
+    ] = 0,
+    as_json: Json = False,
+) -> None:
+    """Follow a dispatch until it is over; --json prints a line whenever something has moved.
+
+    Exit code 1 when it was cancelled, or could not be worded.
+    """
+
+    async def work(built: Context) -> State | None:
+        if dispatch is None:
+            async with built.pool.acquire() as conn:
+                number = await latest_dispatch(conn)
+        else:
+            number = number_of(built.signer, DISPATCH, dispatch, "dispatch")
+        if number is None:
+            return None
+        states = follow(built, number, receipts_s=proofs)
+        return await (_print_lines(states) if as_json else _draw(states))
+
+    last = within(ctx, work)
+    if last is None:
+        for line in NOTHING_YET:
+            typer.echo(line)
+    elif last.failed is not None:
+        raise Failure(Exit.DIFFERS, f"The update could not be worded: {last.failed}")
+    elif last.state == "cancelled":
+        raise Failure(Exit.DIFFERS, "The dispatch was cancelled before its end.")
 
 
 async def watch(built: Context, dispatch_id: int, *, receipts_s: float = 0) -> bool:
@@ -40,6 +67,37 @@ async def watch(built: Context, dispatch_id: int, *, receipts_s: float = 0) -> b
 
     False when it cannot go on: the update could not be worded.
     """
+    last = await _draw(follow(built, dispatch_id, receipts_s=receipts_s))
+    return last is not None and last.failed is None
+
+
+async def follow(
+    built: Context, dispatch_id: int, *, receipts_s: float = 0
+) -> AsyncIterator[State]:
+    """The state now and whenever it has changed, until the end as `watch` has it."""
+    last: State | None = None
+    quiet_since = built.clock.monotonic()
+    while True:
+        async with built.pool.acquire() as conn:
+            state = await read_progress(conn, dispatch_id)
+        if last is None or state.content != last.content:
+            last, quiet_since = state, built.clock.monotonic()
+            yield state
+        quiet = built.clock.monotonic() - quiet_since
+        if state.failed is not None or (state.over and (quiet >= receipts_s or not state.moving)):
+            return
+        await built.clock.sleep(EVERY_S)
+
+
+async def _print_lines(states: AsyncIterator[State]) -> State | None:
+    last = None
+    async for last in states:
+        sys.stdout.write(orjson.dumps(last.model_dump(mode="json")).decode() + "\n")
+        sys.stdout.flush()
+    return last
+
+
+async def _draw(states: AsyncIterator[State]) -> State | None:
     columns = (
         TextColumn("{task.description:<7}"),
         BarColumn(30),
@@ -47,42 +105,23 @@ async def watch(built: Context, dispatch_id: int, *, receipts_s: float = 0) -> b
         TextColumn("{task.fields[told]}"),
         TimeElapsedColumn(),
     )
-    quiet_since = built.clock.monotonic()
-    last: Counts = {}
+    last = None
     with Progress(*columns, console=console()) as bars:
         tasks = {
             kind.value: bars.add_task(kind.value, total=None, told="", start=False)
             for kind in ChannelKind
         }
-        while True:
-            state = await built.pool.fetchrow(STATE_SQL, dispatch_id)
-            counts = await counts_by_channel(built, dispatch_id)
-            for channel, by_status in counts.items():
-                _draw(bars, tasks[channel], by_status)
-            if counts != last:
-                last, quiet_since = counts, built.clock.monotonic()
-            if state is None or state["update_state"] == "failed":
-                return False
-            quiet = built.clock.monotonic() - quiet_since
-            if state["state"] in _OVER and (quiet >= receipts_s or _all_told(counts)):
-                return True
-            await built.clock.sleep(EVERY_S)
+        async for last in states:
+            for row in last.channels:
+                _move(bars, tasks[row.channel], row)
+    return last
 
 
-def _draw(bars: Progress, task: int, by_status: Mapping[Shown, int]) -> None:
-    told = sum(n for status, n in by_status.items() if status in NOTIFIED)
-    waiting = sum(n for status, n in by_status.items() if status in UNSETTLED)
-    total = sum(by_status.values())
+def _move(bars: Progress, task: int, row: ChannelProgress) -> None:
     bars.start_task(bars.tasks[task].id)
     bars.update(
-        bars.tasks[task].id, total=total, completed=total - waiting, told=f"{told} with proof"
-    )
-
-
-def _all_told(counts: Counts) -> bool:
-    """Whether no proof is outstanding; a banner waits for its reader, so it counts for nothing."""
-    return not any(
-        by_status.get(Shown.ACCEPTED, 0)
-        for channel, by_status in counts.items()
-        if channel != ChannelKind.BANNER.value
+        bars.tasks[task].id,
+        total=row.total,
+        completed=row.settled,
+        told=f"{row.proof} with proof",
     )

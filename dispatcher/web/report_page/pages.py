@@ -43,7 +43,8 @@ async def get_report_page(call: Call[None, ReportQuery], visit: Visit) -> web.St
     few = None if query.phone == "all" else FEW
     async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
         if wanted and await is_account(conn, visit.dispatch, wanted):
-            raise web.HTTPSeeOther(report_path(ctx.signer, visit.dispatch, wanted))
+            there = report_path(ctx.signer, visit.dispatch, wanted)
+            return web.Response(status=303, headers={"Location": there})
         report = await dispatch_report(
             conn, visit.dispatch, signer=ctx.signer, policy=ctx.policy, now=ctx.now()
         )
