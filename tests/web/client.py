@@ -79,10 +79,12 @@ async def key_with(ctx: Context, *scopes: Scope) -> str:
 
 
 @asynccontextmanager
-async def events_of(api: Api, headers: Mapping[str, str] | None = None) -> AsyncIterator["Events"]:
-    """An open banner stream."""
+async def events_of(
+    api: Api, headers: Mapping[str, str] | None = None, *, path: str = "/v1/banner/stream"
+) -> AsyncIterator["Events"]:
+    """An open stream, of banners unless `path` says otherwise."""
     async with api.session.get(
-        f"{api.base}/v1/banner/stream", headers={**api.headers, **(headers or {})}
+        f"{api.base}{path}", headers={**api.headers, **(headers or {})}
     ) as response:
         yield Events(response)
 
