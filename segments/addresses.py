@@ -7,22 +7,38 @@ from functools import lru_cache
 from typing import Final, assert_never
 
 import phonenumbers
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
 from segments.model import Channel
+from segments.numbering import plain_e164
 
 MAX_APP_USER: Final = 200
 
 # Plain ASCII local parts need no more than this; whatever else is asked of email-validator.
 _PLAIN_LOCAL: Final = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
+# Domains that email-validator could only put in lower case: letters, digits and hyphens, no Punycode,
+# a top level that ends in a letter. With "x@" before it the longest has 254 characters.
+_PLAIN_DOMAIN: Final = re.compile(
+    r"(?=.{1,252}\Z)(?:(?!..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+"
+    r"(?!..--)(?:[a-z0-9][a-z0-9-]{0,61})?[a-z]",
+    re.ASCII | re.IGNORECASE,
+)
+_SPECIAL_USE: Final = tuple(f".{name}" for name in SPECIAL_USE_DOMAIN_NAMES)
 # 555-01xx is set aside for fiction in every North American area code. phonenumbers calls most of
 # them invalid, yet samples and drills must use them.
 _FICTIONAL: Final = re.compile(r"\+1(?:\d{3}55501\d{2}|55501\d{5})")
 
 
-@lru_cache(maxsize=8192)
 def _email_domain(domain: str) -> str:
+    lower = domain.lower()
+    if _PLAIN_DOMAIN.fullmatch(domain) and not f".{lower}".endswith(_SPECIAL_USE):
+        return lower
+    return _other_domain(domain)
+
+
+@lru_cache(maxsize=8192)
+def _other_domain(domain: str) -> str:
     return validate_email(f"x@{domain}", check_deliverability=False).ascii_domain
 
 
@@ -43,6 +59,11 @@ def normalise_phone(text: str) -> str:
 
     Fictional North American numbers (+1 xxx 555 01xx, +1 555 01x xxxx) are taken as they are.
     """
+    plain = plain_e164(text)
+    return plain if plain is not None else _understood(text)
+
+
+def _understood(text: str) -> str:
     try:
         number = phonenumbers.parse(text)
     except NumberParseException as error:

@@ -7,21 +7,29 @@ from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from itertools import islice
 from pathlib import Path
 from typing import Final, Generic, TextIO, TypeVar, assert_never
 
 from segments.model import Db, Problem
-from segments.reading import Entry, SourceFile
+from segments.reading import SourceFile
 from segments.records import AccountIn, ComponentIn, ContactIn
 from segments.rules import Rules
-from segments.store import AccountWriter, ComponentWriter, ContactWriter, Counts, Writer
+from segments.store import AccountWriter, ComponentWriter, ContactWriter, Counts, Staged, Writer
 
 RecordT = TypeVar("RecordT", AccountIn, ComponentIn, ContactIn)
 
 CHUNK: Final = 10_000
-"""Records written at a time; they and the next as many are in memory."""
+"""Records written at a time; they and the next as many are in memory, as text."""
+CHUNK_CHARACTERS: Final = 8_000_000
+CHUNK_PROBLEMS: Final = 10_000
+"""A chunk ends early at these, so that no file whatever takes more memory."""
 PROBLEMS_KEPT: Final = 1_000
+
+# The client is this very process and may take its time over a chunk; when it dies, the connection
+# ends. A chunk is large, so its statements may be slow.
+_PATIENCE: Final = """
+    set local idle_in_transaction_session_timeout = 0; set local statement_timeout = 0
+"""
 
 
 class ImportKind(StrEnum):
@@ -112,6 +120,7 @@ class _Tally:
         self.n = 0
         self.kept: list[Problem] = []
         self._rejects = csv.writer(rejects) if rejects else None
+        self.wants_raw = rejects is not None
         if self._rejects:
             self._rejects.writerow(("line", "field", "reason", "record"))
 
@@ -140,45 +149,77 @@ class _Import(Generic[RecordT]):
         await transaction.start()
         written = False
         try:
+            await self.writer.conn.execute(_PATIENCE)
             await self.writer.begin()
-            async with aclosing(_read_ahead(self.source.entries())) as chunks:
+            async with aclosing(self._read_ahead()) as chunks:
                 async for chunk in chunks:
                     await self._take(chunk, keep_going=keep_going)
                     if progress:
-                        progress(self._progress())
+                        progress(self._progress(chunk))
             written = keep_going or not self.tally.n
         finally:
             await (transaction.commit() if written else transaction.rollback())
         counts = self.counts if written else Counts()
         return ImportOutcome(written, self.records, counts, self.tally.n, tuple(self.tally.kept))
 
-    def _progress(self) -> Progress:
-        return Progress(self.source.done, self.source.size, self.records, self.tally.n)
+    def _progress(self, chunk: "_Chunk") -> Progress:
+        return Progress(chunk.end, self.source.size, self.records, self.tally.n)
 
-    async def _take(self, chunk: list[Entry[RecordT]], *, keep_going: bool) -> None:
+    async def _take(self, chunk: "_Chunk", *, keep_going: bool) -> None:
         """Write a chunk; after a problem that stops the import, only look for further ones."""
-        self.records += len(chunk)
-        good = [(entry.line, entry.record) for entry in chunk if entry.record is not None]
-        found: list[Problem] = [problem for entry in chunk for problem in entry.problems]
-        unfit: list[Problem] = await self.writer.check(good)
-        raws = {entry.line: entry.raw for entry in chunk}
-        for problem in sorted((*found, *unfit), key=lambda problem: problem.line):
-            self.tally.add(problem, raws[problem.line])
+        self.records += chunk.records
+        unfit: list[Problem] = await self.writer.check(chunk.staged)
+        for problem in sorted((*chunk.problems, *unfit), key=lambda problem: problem.line):
+            self.tally.add(problem, chunk.raws.get(problem.line, ""))
         if keep_going or not self.tally.n:
             self.counts += await self.writer.write(problem.line for problem in unfit)
 
+    async def _read_ahead(self) -> AsyncGenerator["_Chunk"]:
+        """Chunks; the next is read and put into text while the database works on this one."""
+        chunks = self._chunks()
+        coming = asyncio.create_task(asyncio.to_thread(next, chunks, None))
+        try:
+            while chunk := await coming:
+                coming = asyncio.create_task(asyncio.to_thread(next, chunks, None))
+                yield chunk
+        finally:
+            # The thread must be out of the file before anybody closes it.
+            await asyncio.gather(coming, return_exceptions=True)
 
-async def _read_ahead(entries: Iterator[Entry[RecordT]]) -> AsyncGenerator[list[Entry[RecordT]]]:
-    """Chunks of entries; the next is read in a thread while the database works on this one."""
-
-    def take() -> list[Entry[RecordT]]:
-        return list(islice(entries, CHUNK))
-
-    coming = asyncio.create_task(asyncio.to_thread(take))
-    try:
-        while chunk := await coming:
-            coming = asyncio.create_task(asyncio.to_thread(take))
+    def _chunks(self) -> Iterator["_Chunk"]:
+        chunk = _Chunk()
+        for entry in self.source.entries():
+            chunk.records += 1
+            chunk.characters += len(entry.raw)
+            chunk.problems += entry.problems
+            if entry.record is not None:
+                self.writer.stage(chunk.staged, entry.line, entry.record)
+            if self.tally.wants_raw:
+                chunk.raws[entry.line] = entry.raw
+            if chunk.full:
+                chunk.end = self.source.done
+                yield chunk
+                chunk = _Chunk()
+        if chunk.records:
+            chunk.end = self.source.done
             yield chunk
-    finally:
-        # The thread must be out of the file before anybody closes it.
-        await asyncio.gather(coming, return_exceptions=True)
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Some records of a file; `end` is the offset after them, `raws` are their lines as they were."""
+
+    staged: Staged = field(default_factory=Staged)
+    records: int = 0
+    characters: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    raws: dict[int, str] = field(default_factory=dict)
+    end: int = 0
+
+    @property
+    def full(self) -> bool:
+        return (
+            self.records >= CHUNK
+            or self.characters >= CHUNK_CHARACTERS
+            or len(self.problems) >= CHUNK_PROBLEMS
+        )

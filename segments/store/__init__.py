@@ -9,6 +9,7 @@ from segments.store.components import ComponentWriter, upsert_components
 from segments.store.contacts import ContactWriter, upsert_contacts
 from segments.store.erasure import erase_contact
 from segments.store.resegmenting import ensure_segments
+from segments.store.staging import Staged
 from segments.store.writer import Counts, Writer
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ComponentWriter",
     "ContactWriter",
     "Counts",
+    "Staged",
     "Writer",
     "ensure_segments",
     "erase_contact",

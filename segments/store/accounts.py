@@ -9,7 +9,8 @@ import orjson
 from segments.model import Db, Outcome
 from segments.records import AccountIn
 from segments.rules import Rules, segment_of
-from segments.store.writer import Numbered, Row, Writer, upsert
+from segments.store.staging import Staged
+from segments.store.writer import Numbered, Writer, upsert
 
 _STAGES: Final = """
     create temp table if not exists stage_account (
@@ -104,8 +105,8 @@ class AccountWriter(Writer[AccountIn]):
     """Writes accounts and their usage."""
 
     kind = "accounts"
-    stage = "stage_account"
-    create_stages = _STAGES
+    table = "stage_account"
+    create_tables = _STAGES
     details = ("stage_usage",)
 
     def __init__(self, conn: Db, *, rules: Rules, now: datetime) -> None:
@@ -113,21 +114,11 @@ class AccountWriter(Writer[AccountIn]):
         self.rules = rules
         self.now = now
 
-    async def fill(self, records: Sequence[Numbered[AccountIn]]) -> None:
-        await self.copy(self.stage, (self._row(line, record) for line, record in records))
-        await self.copy(
-            "stage_usage",
-            (
-                (line, record.external_id, use.component, use.region)
-                for line, record in records
-                for use in record.usage
-            ),
-        )
-
-    def _row(self, line: int, record: AccountIn) -> Row:
+    def stage(self, staged: Staged, line: int, record: AccountIn) -> None:
         decision = segment_of(record.attributes, self.rules)
         attributes = orjson.dumps(record.attributes).decode() if record.attributes else "{}"
-        return (
+        staged.add(
+            self.table,
             line,
             record.external_id,
             record.name,
@@ -140,6 +131,8 @@ class AccountWriter(Writer[AccountIn]):
             ),
             record.given("usage"),
         )
+        for use in record.usage:
+            staged.add("stage_usage", line, record.external_id, use.component, use.region)
 
     def checks(self) -> tuple[str, ...]:
         return (_UNKNOWN_COMPONENT,)

@@ -6,6 +6,7 @@ from typing import Final
 
 from segments.model import Db, Outcome
 from segments.records import ComponentIn
+from segments.store.staging import Staged
 from segments.store.writer import Numbered, Writer, upsert
 
 _STAGES: Final = """
@@ -50,26 +51,21 @@ class ComponentWriter(Writer[ComponentIn]):
     """Writes components."""
 
     kind = "components"
-    stage = "stage_component"
-    create_stages = _STAGES
+    table = "stage_component"
+    create_tables = _STAGES
 
     def __init__(self, conn: Db, *, now: datetime) -> None:
         super().__init__(conn)
         self.now = now
 
-    async def fill(self, records: Sequence[Numbered[ComponentIn]]) -> None:
-        await self.copy(
-            self.stage,
-            (
-                (
-                    line,
-                    record.external_id,
-                    record.name,
-                    record.public_name if record.given("public_name") else None,
-                    record.description if record.given("description") else None,
-                )
-                for line, record in records
-            ),
+    def stage(self, staged: Staged, line: int, record: ComponentIn) -> None:
+        staged.add(
+            self.table,
+            line,
+            record.external_id,
+            record.name,
+            record.public_name if record.given("public_name") else None,
+            record.description if record.given("description") else None,
         )
 
     def checks(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Contacts: the person, the name of today, the addresses, what was agreed to and what is wanted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -8,7 +8,8 @@ from segments.addresses import hash_normalised
 from segments.model import Channel, Db, Outcome
 from segments.records import ContactIn
 from segments.store import contact_sql as sql
-from segments.store.writer import Numbered, Row, Writer, upsert
+from segments.store.staging import Cell, Staged
+from segments.store.writer import Numbered, Writer, upsert
 
 _ADDRESS_FIELDS: Final = (
     ("email", Channel.EMAIL),
@@ -21,60 +22,49 @@ class ContactWriter(Writer[ContactIn]):
     """Writes contacts with everything that hangs on them."""
 
     kind = "contacts"
-    stage = "stage_contact"
-    create_stages = sql.STAGES
-    details = ("stage_address", "stage_subscription")
+    table = "stage_contact"
+    create_tables = sql.STAGES
+    details = ("stage_address", "stage_subscription", "stage_person")
 
     def __init__(self, conn: Db, *, hash_key: bytes, now: datetime) -> None:
         super().__init__(conn)
         self.hash_key = hash_key
         self.now = now
 
-    async def fill(self, records: Sequence[Numbered[ContactIn]]) -> None:
-        await self.copy(self.stage, (_person(line, record) for line, record in records))
-        await self.copy("stage_address", self._addresses(records))
-        await self.copy(
-            "stage_subscription",
-            (
-                (line, wish.component, wish.channel_code, wish.wanted)
-                for line, record in records
-                for wish in record.subscriptions
-            ),
-        )
-
-    def _addresses(self, records: Sequence[Numbered[ContactIn]]) -> Iterator[Row]:
-        for line, record in records:
-            for field, channel in _ADDRESS_FIELDS:
-                if not record.given(field):
-                    continue
+    def stage(self, staged: Staged, line: int, record: ContactIn) -> None:
+        staged.add(self.table, line, *_person(record))
+        for field, channel in _ADDRESS_FIELDS:
+            if record.given(field):
                 value: str = getattr(record, field)
                 hashed = hash_normalised(self.hash_key, channel, value) if value else None
-                yield line, channel, value or None, hashed
+                staged.add("stage_address", line, int(channel), value or None, hashed)
+        for wish in record.subscriptions:
+            code = int(wish.channel_code)
+            staged.add("stage_subscription", line, wish.component, code, wish.wanted)
+
+    async def resolve(self) -> None:
+        await self.conn.execute(sql.RESOLVE)
 
     def checks(self) -> tuple[str, ...]:
         return (sql.UNKNOWN_ACCOUNT, sql.UNKNOWN_COMPONENT)
 
     async def store(self) -> None:
-        await self.conn.execute("truncate stage_person, stage_link")
+        await self.conn.execute("truncate stage_link")
         await self.conn.execute(sql.INSERT, self.now)
-        await self.conn.execute(sql.UPDATE, self.now)
-        await self.conn.execute(sql.PERSONS)
-        await self._store_addresses()
-        await self.conn.execute(sql.CONSENT, self.now)
-        await self.conn.execute(sql.SUBSCRIBE, self.now)
-
-    async def _store_addresses(self) -> None:
+        await self.conn.execute(sql.OVERTAKEN)
         await self.conn.execute(sql.ADDRESSES, self.now)
-        await self.conn.execute(sql.ENDPOINTS, self.now)
         await self.conn.execute(sql.LINKS)
-        await self.conn.execute(sql.UNLINK, self.now)
-        await self.conn.execute(sql.LINK, self.now)
+        await self.conn.execute(sql.LINK_NEW, self.now)
+        await self.conn.execute(sql.SUBSCRIBE_NEW, self.now)
+        if await self.conn.fetchval(sql.ANY_KNOWN):
+            for statement in (sql.UPDATE, sql.UNLINK, sql.LINK_KNOWN, sql.SUBSCRIBE_KNOWN):
+                await self.conn.execute(statement, self.now)
+        await self.conn.execute(sql.CONSENT, self.now)
 
 
-def _person(line: int, record: ContactIn) -> Row:
+def _person(record: ContactIn) -> tuple[Cell, ...]:
     consent = record.sms_consent
     return (
-        line,
         record.external_id,
         record.account,
         record.name,

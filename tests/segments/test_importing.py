@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from segments.importing import ImportJob, ImportKind, ImportOutcome, Progress, run_import
+from segments.importing import (
+    CHUNK,
+    PROBLEMS_KEPT,
+    ImportJob,
+    ImportKind,
+    ImportOutcome,
+    Progress,
+    run_import,
+)
 from segments.model import Db
 from segments.reading import MAX_LINE, FileError
 from segments.store import Counts
@@ -207,7 +215,7 @@ async def test_lines_that_are_no_text_or_no_record_are_problems_of_their_own(
 async def test_an_import_that_fails_half_way_leaves_nothing(conn: Db, tmp_path: Path) -> None:
     await put_accounts(conn, account("acme"))
     path = tmp_path / "in.csv"
-    path.write_text(_CONTACTS + "".join(f"p{n},acme,P {n},,\n" for n in range(10_050)))
+    path.write_text(_CONTACTS + "".join(f"p{n},acme,P {n},,\n" for n in range(CHUNK + 50)))
 
     def interrupt(progress: Progress) -> None:
         raise KeyboardInterrupt(progress.records)
@@ -222,36 +230,67 @@ async def test_a_problem_in_a_late_chunk_undoes_the_early_ones_and_repeats_are_f
     conn: Db, tmp_path: Path
 ) -> None:
     await put_accounts(conn, account("acme"))
-    rows = "".join(f"p{n},acme,P {n},,\n" for n in range(10_050))
+    rows = "".join(f"p{n},acme,P {n},,\n" for n in range(CHUNK + 50))
 
     outcome = await import_text(
         conn, ImportKind.CONTACTS, tmp_path / "in.csv", f"{_CONTACTS}{rows}p7,acme,Other,,\n"
     )
 
-    assert problems(outcome) == [(10_052, "external_id")]
+    assert problems(outcome) == [(CHUNK + 52, "external_id")]
     assert outcome.problems[0].reason == "occurs before, on line 9."
     assert await conn.fetchval("select count(*) from contact") == 0
 
 
-async def test_twenty_thousand_rows_come_in_with_progress_and_again_change_nothing(
+async def test_rows_of_two_chunks_come_in_with_progress_and_again_change_nothing(
     conn: Db, tmp_path: Path
 ) -> None:
+    n_rows = CHUNK + 20
     await put_components(conn, "checkout")
     usage = [{"component": "checkout"}]
     await put_accounts(conn, *(account(f"a{n}", usage=usage) for n in range(100)))
     path = tmp_path / "in.csv"
     rows = (
-        f"p{n},a{n % 100},P {n},p{n}@example.com,+1{200 + n // 100}55501{n % 100:02}\n"
-        for n in range(20_000)
+        f"p{n},a{n % 100},P {n},p{n}@example.com,+1{200 + n // 100}55501{n % 100:02},sms=no\n"
+        for n in range(n_rows)
     )
-    path.write_text(_CONTACTS + "".join(rows))
+    path.write_text(_CONTACTS.replace("phone", "phone,subscriptions") + "".join(rows))
     seen: list[Progress] = []
 
     first = await run_import(conn, job(ImportKind.CONTACTS, path), seen.append)
     again = await run_import(conn, job(ImportKind.CONTACTS, path))
 
-    assert first.counts == Counts(created=20_000)
-    assert again.counts == Counts(unchanged=20_000)
-    assert [progress.records for progress in seen] == [10_000, 20_000]
+    assert first.counts == Counts(created=n_rows)
+    assert again.counts == Counts(unchanged=n_rows)
+    assert [progress.records for progress in seen] == [CHUNK, n_rows]
     assert seen[-1].size == path.stat().st_size == seen[-1].done
-    assert await conn.fetchval("select count(*) from endpoint") == 40_000
+    assert await conn.fetchval("select count(*) from endpoint") == 2 * n_rows
+    assert await conn.fetchval("select count(*) from subscription") == n_rows
+
+
+async def test_what_looks_like_syntax_arrives_as_it_was_written(conn: Db, tmp_path: Path) -> None:
+    name, roles = 'A\\N \\. \\t"{x},NULL', ["null", "admin"]
+    record = {"external_id": "\\N", "account": "acme", "name": name, "roles": roles}
+    await put_accounts(conn, account("acme"))
+
+    await import_text(conn, ImportKind.CONTACTS, tmp_path / "in.jsonl", json.dumps(record))
+
+    row = await conn.fetchrow(
+        "select c.external_id, v.name, c.roles from contact c join contact_version v on v.id = version_id"
+    )
+    assert row is not None
+    assert tuple(row) == ("\\N", name, sorted(roles))
+
+
+async def test_a_file_of_nothing_but_problems_is_taken_in_small_bites(
+    conn: Db, tmp_path: Path
+) -> None:
+    wishes: list[object] = [{}] * 1000
+    record = {"external_id": "p", "account": "a", "name": "P", "subscriptions": wishes}
+    path = tmp_path / "in.jsonl"
+    path.write_text(f"{json.dumps(record)}\n" * 12)
+    seen: list[Progress] = []
+
+    outcome = await run_import(conn, job(ImportKind.CONTACTS, path), seen.append)
+
+    assert [progress.records for progress in seen] == [5, 10, 12]
+    assert (outcome.n_problems, len(outcome.problems)) == (24_000, PROBLEMS_KEPT)
