@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import hmac
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -33,6 +34,18 @@ class ForgedIdError(ValueError):
     """The identifier was not made by us, or was changed on the way."""
 
 
+# What base64.b32encode does, in a quarter of its time: ten bits at once. A mail needs one of these.
+_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _LETTERS for second in _LETTERS]
+_PLACES = tuple(range(120, -1, -10))
+
+
+def _base32(raw: bytes) -> str:
+    """26 lower-case characters for 16 bytes, without padding."""
+    bits = int.from_bytes(raw) << 2
+    return "".join([_PAIRS[bits >> place & 1023] for place in _PLACES])
+
+
 @dataclass(frozen=True, slots=True)
 class Signer:
     """Makes and reads public ids with one secret. Purposes are separated, so no id passes for another."""
@@ -44,9 +57,18 @@ class Signer:
 
     def public_id(self, kind: str, number: int) -> str:
         """`upd_…`: kind, underscore, 26 characters of base32."""
-        payload = _NUMBER.pack(number)
-        raw = payload + self._mac(kind, payload)
-        return f"{kind}_{base64.b32encode(raw).decode().rstrip('=').lower()}"
+        return self.public_ids(kind)(number)
+
+    def public_ids(self, kind: str) -> Callable[[int], str]:
+        """`public_id` of one kind, for very many numbers."""
+        secret, purpose, prefix = self.secret, kind.encode() + b"\x00", f"{kind}_"
+
+        def public_id(number: int) -> str:
+            payload = _NUMBER.pack(number)
+            mac = hmac.digest(secret, purpose + payload, "sha256")[:MAC_BYTES]
+            return prefix + _base32(payload + mac)
+
+        return public_id
 
     def read_public_id(self, kind: str, text: str) -> int:
         """The number inside; ForgedIdError for anything else than an id of this kind made here."""
@@ -62,8 +84,18 @@ class Signer:
 
     def delivery_key(self, key: DeliveryKey) -> str:
         """36 URL-safe characters that travel with a message and return in its receipts."""
-        payload = _DELIVERY.pack(*key)
-        return base64.urlsafe_b64encode(payload + self._mac("delivery", payload)).decode()
+        return self.delivery_keys()(key)
+
+    def delivery_keys(self) -> Callable[[DeliveryKey], str]:
+        """`delivery_key`, for very many deliveries."""
+        secret, purpose = self.secret, b"delivery\x00"
+
+        def delivery_key(key: DeliveryKey) -> str:
+            payload = _DELIVERY.pack(*key)
+            raw = payload + hmac.digest(secret, purpose + payload, "sha256")[:MAC_BYTES]
+            return base64.urlsafe_b64encode(raw).decode()
+
+        return delivery_key
 
     def read_delivery_key(self, text: str) -> DeliveryKey:
         """The key inside; ForgedIdError when it is not one of ours."""

@@ -29,6 +29,7 @@ def stamp(moment: datetime, *, zone: str) -> str:
 
 
 @lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)
 def there(instant: str, zone: str) -> str:
     """` (15:30 in Berlin)` for an ISO 8601 instant; empty in UTC and where `zone` is no place."""
     city = zone.rpartition("/")[2].replace("_", " ")

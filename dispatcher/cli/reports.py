@@ -37,7 +37,6 @@ _SAYS: Final = {
     "still_open": "still open: not sent, not given up",
     "miscounted": "slices whose counters a recount does not confirm",
     "miscounted_accounts": "accounts whose counts of an update a recount does not confirm",
-    "miscounted_reached": "people whose record of having been told a recount does not confirm",
 }
 
 ReadPii = Annotated[bool, typer.Option("--addresses", help="Show addresses in full.")]

@@ -18,7 +18,7 @@ from dispatcher.rules.policy import RETRY_LANE, Severity
 from dispatcher.rules.reasons import Decision
 from dispatcher.rules.states import TAKEN_MASK, DeliveryState, SliceState, bit
 from dispatcher.stages.send.build import Parcel, build, single_message
-from dispatcher.stages.send.record import mark_reached, move, settle
+from dispatcher.stages.send.record import move, settle
 from dispatcher.stages.track import MAX_TRIES
 
 log = structlog.get_logger(__name__)
@@ -127,7 +127,6 @@ async def _accept(
             now=ctx.now(),
             slice_state=SliceState.AMBIGUOUS,
         )
-        await mark_reached(conn, row, endpoints)
 
 
 async def _close(conn: Connection, ctx: Context, row: asyncpg.Record) -> None:

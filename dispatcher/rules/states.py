@@ -35,6 +35,22 @@ class DeliveryState(IntEnum):
     UNREACHABLE = 8
 
 
+# One answer that takes a whole slice is written once, on the slice: what is planned in a slice that is
+# done was accepted when it ended. Of a delivery d and its slice s:
+SHOWN_STATE = (
+    f"(case when d.state = {DeliveryState.PLANNED:d} and s.state = {SliceState.DONE:d} "
+    f"then {DeliveryState.ACCEPTED:d}::smallint else d.state end)"
+)
+SENT_AT = (
+    f"coalesce(d.sent_at, case when d.state = {DeliveryState.PLANNED:d} "
+    f"and s.state = {SliceState.DONE:d} then s.ended_at end)"
+)
+SETTLED_AT = (
+    f"(case when d.state = {DeliveryState.PLANNED:d} and s.state = {SliceState.DONE:d} "
+    "then s.ended_at else d.done_at end)"
+)
+
+
 class Purpose(IntEnum):
     """Why a delivery exists; part of its key, so a notice and its copy never collide."""
 
@@ -189,7 +205,9 @@ def _shown_while_planned(slice_state: SliceState, attempt: int) -> Shown:
             return Shown.QUEUED if attempt == 1 else Shown.RETRYING
         case SliceState.IN_FLIGHT:
             return Shown.SENDING
-        case SliceState.AMBIGUOUS | SliceState.DONE:
+        case SliceState.AMBIGUOUS:
             return Shown.UNCONFIRMED
+        case SliceState.DONE:
+            return Shown.ACCEPTED
         case _:
             assert_never(slice_state)

@@ -55,7 +55,7 @@ returning id, receipts
 TAKE_ONE_SQL = "delete from receipt_batch where id = $1 and tries < $2 returning receipts"
 COUNT_TRY_SQL = "update receipt_batch set tries = tries + 1 where id = $1 returning tries"
 DAYS_SQL = "select ensure_receipt_partition(d) from unnest($1::date[]) as t(d)"
-# See `tally`: slices first, then their deliveries.
+# See `tally`: slices first, then their deliveries, which need no locks of their own.
 LOCK_SLICES_SQL = """
 select id from slice where id = any(array(
     select slice_id from delivery where update_id = $1 and channel = $2 and endpoint_id = any($3::bigint[])))
@@ -70,12 +70,10 @@ with k as materialized (
 ), o as materialized (
     select endpoint_id, purpose, attempt, evidence, state, slice_id from delivery
     where update_id = $1 and channel = $2 and endpoint_id = any($3::bigint[])
-    order by endpoint_id, purpose for update
 ), n as materialized (
     select o.*, o.evidence | bit_or(case when k.attempt >= o.attempt then k.bits
                                          else k.bits << {EARLIER_ATTEMPTS_SHIFT} end) as fresh,
-           bool_or(k.attempt >= o.attempt and k.bits & {TAKEN_MASK} <> 0) as taken,
-           bool_or(k.bits & {TAKEN_MASK} <> 0) as told
+           bool_or(k.attempt >= o.attempt and k.bits & {TAKEN_MASK} <> 0) as taken
     from o join k on k.endpoint_id = o.endpoint_id and k.purpose = o.purpose
     group by o.endpoint_id, o.purpose, o.attempt, o.evidence, o.state, o.slice_id
 ), u as (
@@ -87,8 +85,8 @@ with k as materialized (
     where d.update_id = $1 and d.channel = $2 and d.endpoint_id = any($3::bigint[])
       and d.endpoint_id = n.endpoint_id and d.purpose = n.purpose and n.fresh <> n.evidence
 )
-select n.endpoint_id, n.purpose, n.attempt, n.evidence, n.fresh, n.state, n.taken, n.told, n.slice_id,
-       s.state as slice_state, s.incident_id
+select n.endpoint_id, n.purpose, n.attempt, n.evidence, n.fresh, n.state, n.taken, n.slice_id,
+       s.state as slice_state
 from n join slice s on s.id = n.slice_id
 """
 ARCHIVE_SQL = """
@@ -98,15 +96,6 @@ select (r.at at time zone 'UTC')::date, $1, r.endpoint_id, $2, r.purpose, r.atte
        r.endpoint_id = any($10::bigint[]), r.at, r.ref, r.detail
 from unnest($3::bigint[], $4::smallint[], $5::smallint[], $6::smallint[], $7::timestamptz[], $8::text[],
             $9::text[]) as r(endpoint_id, purpose, attempt, fact, at, ref, detail)
-"""
-REACHED_SQL = """
-insert into reached as r (incident_id, endpoint_id, channels_mask, update_id)
-select t.incident_id, t.endpoint_id, 1 << $3::int, $4
-from unnest($1::bigint[], $2::bigint[]) as t(incident_id, endpoint_id) order by 1, 2
-on conflict (incident_id, endpoint_id) do update
-    set channels_mask = r.channels_mask | excluded.channels_mask,
-        update_id = greatest(r.update_id, excluded.update_id)
-where r.channels_mask | excluded.channels_mask <> r.channels_mask or r.update_id < excluded.update_id
 """
 REASON_SQL = """
 update delivery set reason = t.reason
@@ -235,10 +224,6 @@ async def _apply(
     merged = await conn.fetch(MERGE_SQL, update, channel, *keys, list(masks.values()), ctx.now())
     await _count(conn, merged)
     await tally.touch(conn, sorted({item["slice_id"] for item in merged}))
-    told = [(item["incident_id"], item["endpoint_id"]) for item in merged if item["told"]]
-    if told:
-        incidents, endpoints = zip(*told, strict=True)
-        await conn.execute(REACHED_SQL, list(incidents), list(endpoints), channel, update)
     await _archive(conn, update, channel, rows, [item["endpoint_id"] for item in merged])
     await _consequences(conn, ctx, update, channel, rows)
 

@@ -9,7 +9,15 @@ from channels.model import ChannelKind
 from dispatcher.db import Connection, in_transaction
 from dispatcher.rules.problem import not_found
 from dispatcher.rules.reasons import REASONS
-from dispatcher.rules.states import DeliveryState, Purpose, SliceState, fact_from_code, shown
+from dispatcher.rules.states import (
+    SENT_AT,
+    SETTLED_AT,
+    DeliveryState,
+    Purpose,
+    SliceState,
+    fact_from_code,
+    shown,
+)
 from dispatcher.stages import control
 from dispatcher.stages.report.masks import show_address
 from dispatcher.web.answers import Reply
@@ -21,9 +29,10 @@ from dispatcher.web.routing import POOL_WAIT_S, Call, Plain
 from dispatcher.web.scopes import Scope
 
 DISPATCH_SQL = "select * from dispatch where id = $1"
-DELIVERIES_SQL = """
-select d.channel, d.endpoint_id, d.purpose, d.state, d.reason, d.evidence, d.attempt, d.sent_at,
-       d.done_at, s.state as slice_state, a.value as address, acc.external_id as account_id,
+DELIVERIES_SQL = f"""
+select d.channel, d.endpoint_id, d.purpose, d.state, d.reason, d.evidence, d.attempt,
+       {SENT_AT} as sent_at, {SETTLED_AT} as done_at, s.state as slice_state, a.value as address,
+       acc.external_id as account_id,
        coalesce(c.external_id, '') as contact_id
 from delivery d
 join slice s on s.id = d.slice_id

@@ -67,7 +67,8 @@ async def begun(ctx: Context, slice_id: int) -> Claim:
     going = await in_transaction(
         ctx.pool, lambda conn: commit_intent(conn, ctx, held, ended=False), rng=ctx.rng
     )
-    assert going == set(held.slice["endpoint_ids"])
+    assert going is not None
+    assert set(going) == set(held.slice["endpoint_ids"])
     return held
 
 

@@ -230,22 +230,8 @@ class Book:
             row.reason,
             row.attempt,
         )
-        if row.taken(kind):
-            await self.reach(kind, row.endpoint(kind))
         for seconds, fact in row.facts:
             await self.receipt(kind, row.endpoint(kind), fact, seconds)
-
-    async def reach(self, kind: ChannelKind, endpoint: int) -> None:
-        """Note that the endpoint was told."""
-        await self.conn.execute(
-            """insert into reached (incident_id, endpoint_id, channels_mask, update_id)
-               values ($1, $2, 1 << $3::int, $4) on conflict (incident_id, endpoint_id) do update
-               set update_id = excluded.update_id""",
-            self.incident,
-            endpoint,
-            kind.code,
-            self.update,
-        )
 
     async def prove(
         self, slice_id: int, kind: ChannelKind, person: "Person", seconds: float

@@ -2,8 +2,10 @@
 
 from dispatcher.rules.states import DeliveryState, Shown, SliceState
 from segments.audience import AUDIENCE_PARAMS, AUDIENCE_SQL
+from segments.model import Exclusion
 
 _P = AUDIENCE_PARAMS
+_ANY_NUMBER = 1_000_000  # what is not sent needs no slices that a provider takes in one request
 
 CLAIM_SQL = """
 select d.id as dispatch_id, d.cursor, d.wave, d.created_at as decided_at, u.*
@@ -13,6 +15,10 @@ where d.update_id = $1 and d.state = 'planning' and u.state = 'approved'
 # One planner at a time. Not the dispatch's row lock: every intent wants to look at that row, and a
 # range takes a while; the cursor is moved only where nobody cancelled meanwhile.
 ALONE_SQL = "select pg_try_advisory_xact_lock(7202603, hashint8($1))"
+# Two ranges may share an inbox: then the later one waits for the earlier, or the other way about.
+WAITED_FOR_SQL = """
+select exists (select from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid)))
+"""
 LAST_CONTACT_SQL = "select coalesce(max(id), 0) from contact"
 SENDERS_SQL = """
 select distinct on (channel) id, channel, configured, limits from sender
@@ -21,82 +27,90 @@ order by channel, configured desc, updated_at desc, id desc
 
 # Two rows for one endpoint collapse to the first; the second contact is then recorded as covered by
 # the shared inbox. Slices are made from the rows that were really inserted, so they hold no strangers.
+# Both windows have one order, so that the rows are sorted once. kind: 0 goes, 1 must not, 2 cannot.
 FAN_OUT_SQL = f"""
-with a as materialized ({AUDIENCE_SQL}),
-way as materialized (
+with way as materialized (
     select * from unnest(${_P + 1}::smallint[], ${_P + 2}::smallint[], ${_P + 3}::boolean[],
                          ${_P + 4}::int[], ${_P + 5}::timestamptz[])
                   as w(channel, sender_id, configured, size, expires_at)
-), v as materialized (
-    select a.*, coalesce(r.id, 0) as rendering_id, coalesce(r.units, 1) as units,
-           w.sender_id, w.size, w.expires_at,
-           (case when a.reason <> 0 then a.reason
-                 when not w.configured then ${_P + 6}::smallint
-                 when r.id is null then ${_P + 7}::smallint
-                 else 0 end)::smallint as why
-    from a
+), word as materialized (
+    select id, channel, segment, locale, units from rendering
+    where update_id = ${_P + 8} and account_id is null
+), judged as (
+    select a.contact_id, a.account_id, a.channel, a.endpoint_id, a.address_id, a.contact_version, a.not_before,
+           w.size, coalesce(r.id, 0) as rendering_id, y.why,
+           (case when y.why = 0 then 0 when y.why in ({Exclusion.SUPPRESSED:d}, {Exclusion.NO_CONSENT:d})
+                 then 1 else 2 end)::smallint as kind
+    from ({AUDIENCE_SQL}) a
     join way w on w.channel = a.channel
-    left join rendering r on r.update_id = ${_P + 8} and r.channel = a.channel and r.segment = a.segment
-         and r.account_id is null
+    left join word r on r.channel = a.channel and r.segment = a.segment
          and r.locale = case when a.locale = any(${_P + 9}::text[]) then a.locale else 'en' end
-), parted as materialized (
-    select v.*, (row_number() over (partition by rendering_id, channel, why = 0, not_before
-                                    order by endpoint_id) - 1)
-                / case when why = 0 then size else 1000000 end as part
-    from v
+    cross join lateral (
+        select (case when a.reason <> 0 then a.reason
+                     when not w.configured then ${_P + 6}::smallint
+                     when r.id is null then ${_P + 7}::smallint
+                     else 0 end)::smallint as why) y
+), counted as (
+    select j.*, case when kind = 0 then size else {_ANY_NUMBER} end as most,
+           row_number() over (partition by rendering_id, channel, kind, not_before
+                              order by endpoint_id) - 1 as place
+    from judged j
 ), placed as materialized (
     -- A scalar subquery is evaluated once; the range has one block of ids.
-    select p.*, (select nextval('slice_number')) << 20 | dense_rank() over (
-               order by rendering_id, channel, why = 0, not_before, part) as slice_id
-    from parted p
+    select contact_id, account_id, channel, endpoint_id, address_id, contact_version, not_before,
+           rendering_id, why, kind, place % most = 0 as first,
+           (select nextval('slice_number')) << 20 | sum((place % most = 0)::int) over (
+               order by rendering_id, channel, kind, not_before, endpoint_id rows unbounded preceding)
+           as slice_id
+    from counted
 ), d as (
     insert into delivery (update_id, endpoint_id, account_id, slice_id, address_id, contact_version,
                           sent_at, channel, purpose, state, reason)
     select ${_P + 8}, endpoint_id, account_id, slice_id, address_id, contact_version,
-           case when why = 0 and channel = 4 then $3::timestamptz end, channel, 1,
-           case when why = 0 then case when channel = 4 then {DeliveryState.ACCEPTED:d}
-                                       else {DeliveryState.PLANNED:d} end
-                when why in (2, 3) then {DeliveryState.SUPPRESSED:d}
+           case when kind = 0 and channel = 4 then $3::timestamptz end, channel, 1,
+           case when kind = 0 then case when channel = 4 then {DeliveryState.ACCEPTED:d}
+                                        else {DeliveryState.PLANNED:d} end
+                when kind = 1 then {DeliveryState.SUPPRESSED:d}
                 else {DeliveryState.UNREACHABLE:d} end, why
     from placed
     on conflict do nothing
-    returning slice_id, endpoint_id, contact_version, account_id, state, channel
-), parcel as materialized (
-    select slice_id, min(rendering_id) as rendering_id, min(channel) as channel, min(sender_id) as sender_id,
-           min(units) as units, min(expires_at) as expires_at, min(not_before) as not_before,
-           bool_and(why = 0) and min(channel) <> 4 as waits
-    from placed group by slice_id
-), full_parcel as materialized (
-    select slice_id, count(*) as n, array_agg(endpoint_id order by endpoint_id) as endpoint_ids,
-           array[count(*) filter (where state = {DeliveryState.PLANNED:d}), 0,
-                 count(*) filter (where state = {DeliveryState.ACCEPTED:d}), 0, 0, 0, 0, 0, 0,
-                 count(*) filter (where state = {DeliveryState.SUPPRESSED:d}),
-                 count(*) filter (where state = {DeliveryState.UNREACHABLE:d}), 0, 0, 0]::int[] as n_by_status
-    from d group by slice_id
+    returning slice_id, endpoint_id, contact_version, account_id, channel
+), parcel as (
+    select p.slice_id, p.channel, p.kind, p.not_before, nullif(p.rendering_id, 0) as rendering_id,
+           w.sender_id, w.expires_at, coalesce(r.units, 1) as units, p.kind = 0 and p.channel <> 4 as waits
+    from placed p join way w on w.channel = p.channel left join word r on r.id = p.rendering_id
+    where p.first
+), filled as (
+    select slice_id, count(*)::int as n, array_agg(endpoint_id) as endpoint_ids from d group by slice_id
 ), s as (
     insert into slice (id, update_id, incident_id, dispatch_id, rendering_id, sender_id, channel, purpose,
                        lane, state, units, n, not_before, expires_at, ended_at, endpoint_ids, n_by_status)
-    select slice_id, ${_P + 8}, ${_P + 10}, ${_P + 11}, nullif(c.rendering_id, 0), c.sender_id,
+    select slice_id, ${_P + 8}, ${_P + 10}, ${_P + 11}, c.rendering_id, c.sender_id,
            c.channel, 1, ${_P + 12}::smallint,
            case when c.waits then {SliceState.WAITING:d} else {SliceState.DONE:d} end,
            c.units, f.n, c.not_before, c.expires_at, case when not c.waits then $3::timestamptz end,
-           f.endpoint_ids, f.n_by_status
-    from full_parcel f join parcel c using (slice_id)
+           f.endpoint_ids,
+           array[case when c.waits then f.n else 0 end, 0,
+                 case when c.kind = 0 and not c.waits then f.n else 0 end, 0, 0, 0, 0, 0, 0,
+                 case when c.kind = 1 then f.n else 0 end,
+                 case when c.kind = 2 then f.n else 0 end, 0, 0, 0]
+    from filled f join parcel c using (slice_id)
     returning state, sender_id
 ), au as (
     insert into account_update (account_id, update_id, n)
     select account_id, ${_P + 8}, count(*) from d group by account_id order by account_id
     on conflict (account_id, update_id) do update set n = account_update.n + excluded.n
-), covered as (
-    -- A join would be planned for one row each, that is as nested loops; NOT IN is hashed.
-    select contact_id, account_id, contact_version, channel, rendering_id
-    from placed
-    where endpoint_id > 0 and (channel, endpoint_id, contact_version) not in (
-        select channel, endpoint_id, contact_version from d)
+), n as (
+    select (select count(*) from d) as planned, (select count(*) from placed) as placed
 )
-select (select count(*) from d) as planned,
+select planned,
        (select array_agg(distinct sender_id) from s where state = {SliceState.WAITING:d}) as senders,
-       (select array_agg(c) from covered c) as covered
+       -- A join would be planned for one row each, that is as nested loops; NOT IN is hashed.
+       case when planned < placed then (
+           select array_agg((contact_id, account_id, contact_version, channel, rendering_id)) from placed
+           where endpoint_id > 0 and (channel, endpoint_id, contact_version) not in (
+               select channel, endpoint_id, contact_version from d)) end as covered
+from n
 """
 
 COVERED_SQL = f"""
@@ -153,8 +167,9 @@ MOVE_CURSOR_SQL = """
 update dispatch set cursor = $3 where id = $1 and state = 'planning' and cursor = $2 returning id
 """
 PLANNED_SQL = """
-update dispatch set state = 'sending', planned_at = $2 where id = $1 and state = 'planning'
+update dispatch set state = 'sending', planned_at = $2 where id = $1 and state = 'planning' returning id
 """
+PARTITION_SQL = "select tableoid::regclass::text from delivery where update_id = $1 limit 1"
 UPDATE_PLANNED_SQL = (
     "update incident_update set state = 'planned' where id = $1 and state = 'approved'"
 )

@@ -1,7 +1,10 @@
 """Plan one update. Killed between ranges, it resumes from the cursor; a range is all or nothing."""
 
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 
@@ -15,17 +18,21 @@ from dispatcher.rules.audience import audience_query
 from dispatcher.rules.policy import Severity
 from dispatcher.rules.reasons import Decision
 from dispatcher.stages.plan import sql
-from segments.audience import planned_for_its_values
-from segments.model import Exclusion
+from segments.audience import planned_for_its_values, suppressed_endpoints
+from segments.model import AudienceQuery, Exclusion
 from segments.voices import ensure_voice
 from templates.facts import Facts
 
 PUBLISHES = ("slices.waiting", "dispatch.planned")
 
-RANGE = 20_000
-ANALYZE_FROM = 50_000
+# Contacts. The first messages leave when the first range is committed, so that one is small.
+FIRST_RANGE: Final = 2_000
+RANGE: Final = 20_000
+RANGES_AT_ONCE: Final = 2
+ANALYZE_FROM: Final = 50_000
+LOOK_WHETHER_WAITED_FOR_S: Final = 0.2
 # Slices of texts cover about a second of the sender's rate, so that what waits behind waits a second.
-SLICE_LIMIT = {
+SLICE_LIMIT: Final = {
     ChannelKind.EMAIL: 1000,
     ChannelKind.SMS: 100,
     ChannelKind.SOCIAL: 1,
@@ -33,51 +40,141 @@ SLICE_LIMIT = {
 }
 
 
-class CancelledMeanwhileError(Exception):
-    """Somebody cancelled the dispatch while a range was planned; the range is taken back."""
+class _NotOursError(Exception):
+    """Somebody cancelled the dispatch, or plans it too; the range is taken back."""
+
+
+class _GiveWayError(Exception):
+    """The range before waits for a row of this one, which waits for it: this one begins anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What all ranges of one dispatch have in common."""
+
+    update: asyncpg.Record
+    query: AudienceQuery
+    ways: dict[int, dict[str, Any]]
+    suppressed: list[int]
+    lane: int
+
+    @property
+    def priority(self) -> int:
+        return 10 - int(self.update["severity"])
 
 
 async def run(ctx: Context, update_id: int) -> None:
     """Fan one approved update out, range by range; every committed range may start sending at once."""
-    planned = 0
-    while True:
-        async with ctx.pool.acquire() as conn:
-            try:
-                done, fresh = await _plan_range(conn, ctx, update_id)
-            except CancelledMeanwhileError:
-                return
-            planned += fresh
-            if done:
-                if planned >= ANALYZE_FROM:
-                    # Without statistics a fresh partition is planned as if it were empty.
-                    await conn.execute("analyze delivery")
-                return
-        await reach("plan.between_ranges")
-
-
-async def _plan_range(conn: Connection, ctx: Context, update_id: int) -> tuple[bool, int]:
-    async with planned_for_its_values(conn):
-        now = ctx.now()
-        if not await conn.fetchval(sql.ALONE_SQL, update_id):
-            return True, 0
-        update = await conn.fetchrow(sql.CLAIM_SQL, update_id)
-        if update is None:
-            return True, 0
+    async with ctx.pool.acquire() as conn:
+        job = await _job(conn, ctx, update_id)
+        if job is None:
+            return
         last = await conn.fetchval(sql.LAST_CONTACT_SQL)
-        lo, hi = update["cursor"], min(update["cursor"] + RANGE, last)
-        ways = await _ways(conn, ctx, update, now)
-        row = await _fan_out(conn, ctx, update, ways, lo=lo, hi=hi, now=now)
-        dispatch = update["dispatch_id"]
-        if await conn.fetchval(sql.MOVE_CURSOR_SQL, dispatch, update["cursor"], hi) is None:
-            raise CancelledMeanwhileError
-        priority = 10 - update["severity"]
-        events = [Event("slices.waiting", sender, priority) for sender in row["senders"] or ()]
-        finished = hi >= last
-        if finished:
-            events += await _finish(conn, ctx, update, ways, now, priority)
-        await publish(conn, events)
-    await reach("plan.after_range")
-    return finished, row["planned"]
+    planned = await _plan_ranges(ctx, job, last)
+    if planned is None:
+        return
+    await reach("plan.between_ranges")
+    async with ctx.pool.acquire() as conn:
+        async with conn.transaction():
+            await _finish(conn, ctx, job)
+        if planned >= ANALYZE_FROM:
+            # Without statistics a fresh partition is planned as if it were empty.
+            partition = await conn.fetchval(sql.PARTITION_SQL, update_id)
+            await conn.execute(f"analyze {partition}")
+
+
+async def _job(conn: Connection, ctx: Context, update_id: int) -> _Job | None:
+    update = await conn.fetchrow(sql.CLAIM_SQL, update_id)
+    if update is None:
+        return None
+    severity = Severity(update["severity"])
+    query = audience_query(
+        ctx.policy,
+        ctx.segment_rules,
+        severity=severity,
+        visibility=update["visibility"],
+        component_ids=update["component_ids"],
+        audience=update["audience"],
+    )
+    ways = await _ways(conn, ctx, update, ctx.now())
+    suppressed = await suppressed_endpoints(conn)
+    return _Job(update, query, ways, suppressed, ctx.policy.of(severity).lane)
+
+
+def _ranges(cursor: int, last: int) -> Iterator[tuple[int, int]]:
+    size = FIRST_RANGE
+    while cursor < last:
+        yield cursor, min(cursor + size, last)
+        cursor, size = cursor + size, RANGE
+
+
+async def _plan_ranges(ctx: Context, job: _Job, last: int) -> int | None:
+    """All ranges from the cursor on, two at a time, each committed after the one before it.
+
+    How many deliveries that made; None when the dispatch is not ours to plan (any more).
+    """
+    before: asyncio.Task[int] | None = None
+    tasks: list[asyncio.Task[int]] = []
+    ours = True
+    try:
+        async with asyncio.TaskGroup() as group:
+            for lo, hi in _ranges(job.update["cursor"], last):
+                if len(tasks) >= RANGES_AT_ONCE:
+                    await asyncio.wait({tasks[-RANGES_AT_ONCE]})
+                before = group.create_task(_plan_range(ctx, job, lo, hi, before))
+                tasks.append(before)
+    except* _NotOursError:
+        ours = False
+    return sum(task.result() for task in tasks) if ours else None
+
+
+async def _plan_range(
+    ctx: Context, job: _Job, lo: int, hi: int, before: asyncio.Task[int] | None
+) -> int:
+    try:
+        return await _try_range(ctx, job, lo, hi, before)
+    except _GiveWayError:
+        if before is not None:
+            await asyncio.wait({before})
+        return await _try_range(ctx, job, lo, hi, before)
+
+
+async def _try_range(
+    ctx: Context, job: _Job, lo: int, hi: int, before: asyncio.Task[int] | None
+) -> int:
+    async with ctx.pool.acquire() as conn:
+        async with planned_for_its_values(conn):
+            if before is None or before.done():
+                await _alone(conn, job)
+            row = await _fan_out(conn, job, lo=lo, hi=hi, now=ctx.now())
+            if before is not None and not before.done():
+                await _its_turn(conn, before)
+                await _alone(conn, job)
+            dispatch = job.update["dispatch_id"]
+            if await conn.fetchval(sql.MOVE_CURSOR_SQL, dispatch, lo, hi) is None:
+                raise _NotOursError
+            await publish(
+                conn,
+                [Event("slices.waiting", sender, job.priority) for sender in row["senders"] or ()],
+            )
+        await reach("plan.after_range")
+    planned: int = row["planned"]
+    return planned
+
+
+async def _alone(conn: Connection, job: _Job) -> None:
+    if not await conn.fetchval(sql.ALONE_SQL, job.update["id"]):
+        raise _NotOursError
+
+
+async def _its_turn(conn: Connection, before: asyncio.Task[int]) -> None:
+    """Wait until the range before is committed, unless it waits for us in the database."""
+    while not before.done():
+        await asyncio.wait({before}, timeout=LOOK_WHETHER_WAITED_FOR_S)
+        if not before.done() and await conn.fetchval(sql.WAITED_FOR_SQL):
+            raise _GiveWayError
+    if before.cancelled() or before.exception() is not None:
+        raise _NotOursError
 
 
 async def _ways(
@@ -110,28 +207,13 @@ def _slice_size(kind: ChannelKind, limits: list[dict[str, int]]) -> int:
 
 
 async def _fan_out(
-    conn: Connection,
-    ctx: Context,
-    update: asyncpg.Record,
-    ways: dict[int, dict[str, Any]],
-    *,
-    lo: int,
-    hi: int,
-    now: datetime,
+    conn: Connection, job: _Job, *, lo: int, hi: int, now: datetime
 ) -> asyncpg.Record:
-    severity = Severity(update["severity"])
-    query = audience_query(
-        ctx.policy,
-        ctx.segment_rules,
-        severity=severity,
-        visibility=update["visibility"],
-        component_ids=update["component_ids"],
-        audience=update["audience"],
-    )
+    update, ways = job.update, job.ways
     row = await one_row(
         conn,
         sql.FAN_OUT_SQL,
-        *query.params(lo, hi, now),
+        *job.query.params(lo, hi, now, job.suppressed),
         list(ways),
         *(
             [way[name] for way in ways.values()]
@@ -143,7 +225,7 @@ async def _fan_out(
         ["en"],
         update["incident_id"],
         update["dispatch_id"],
-        ctx.policy.of(severity).lane,
+        job.lane,
     )
     if row["covered"]:
         columns = [list(column) for column in zip(*row["covered"], strict=True)]
@@ -159,17 +241,13 @@ async def _fan_out(
     return row
 
 
-async def _finish(
-    conn: Connection,
-    ctx: Context,
-    update: asyncpg.Record,
-    ways: dict[int, dict[str, Any]],
-    now: datetime,
-    priority: int,
-) -> list[Event]:
-    """The public voice, the banner's wake-up, and the end of planning."""
-    events: list[Event] = []
-    way = ways[ChannelKind.SOCIAL.code]
+async def _finish(conn: Connection, ctx: Context, job: _Job) -> None:
+    """The end of planning, the public voice, and the banner's wake-up."""
+    update, now = job.update, ctx.now()
+    if await conn.fetchval(sql.PLANNED_SQL, update["dispatch_id"], now) is None:
+        return
+    events = [Event("dispatch.planned", update["dispatch_id"], job.priority)]
+    way = job.ways[ChannelKind.SOCIAL.code]
     voice = await ensure_voice(conn, ctx.settings.senders.social, now)
     posted = await conn.execute(
         sql.SOCIAL_SQL,
@@ -180,14 +258,12 @@ async def _finish(
         update["incident_id"],
         update["dispatch_id"],
         way["sender_id"],
-        ctx.policy.of(Severity(update["severity"])).lane,
+        job.lane,
         now,
         way["expires_at"],
     )
     if posted == "INSERT 0 1" and way["configured"]:
-        events.append(Event("slices.waiting", way["sender_id"], priority))
+        events.append(Event("slices.waiting", way["sender_id"], job.priority))
     await conn.execute(sql.BANNER_EVENT_SQL, update["incident_id"], update["id"], now)
     await conn.execute(sql.UPDATE_PLANNED_SQL, update["id"])
-    await conn.execute(sql.PLANNED_SQL, update["dispatch_id"], now)
-    events.append(Event("dispatch.planned", update["dispatch_id"], priority))
-    return events
+    await publish(conn, events)

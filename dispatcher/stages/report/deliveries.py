@@ -9,7 +9,7 @@ import asyncpg
 
 from channels.model import ChannelKind
 from dispatcher.db import Connection
-from dispatcher.rules.states import NOTIFIED, Purpose, fact_from_code
+from dispatcher.rules.states import NOTIFIED, SENT_AT, SETTLED_AT, Purpose, fact_from_code
 from dispatcher.stages.report.account_model import DeliveryRow, TimelineEvent
 from dispatcher.stages.report.gather import TOLD_FACTS
 from dispatcher.stages.report.kinds import KIND, Kind, kind
@@ -27,7 +27,8 @@ with mine as materialized (
     union
     select -c.id from contact c where c.account_id = $1
 )
-select d.update_id, d.channel, d.endpoint_id, d.purpose, d.reason, d.attempt, d.sent_at, d.done_at,
+select d.update_id, d.channel, d.endpoint_id, d.purpose, d.reason, d.attempt, {SENT_AT} as sent_at,
+       {SETTLED_AT} as done_at,
        {KIND} as kind, s.dispatch_id, s.maybe_duplicate, ad.value as address, v.name, v.contact_id,
        coalesce(c.external_id, '') as external_id
 from delivery d

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, assert_never
 from channels.model import ChannelKind
 from dispatcher.rules.states import (
     EARLIER_ATTEMPTS_SHIFT,
+    SHOWN_STATE,
     TAKEN_MASK,
     DeliveryState,
     Shown,
@@ -27,7 +28,7 @@ _FOUR_BITS = 15
 
 # Over `d` (delivery) and `s` (its slice); `kind` below takes it apart. Parentheses: to PostgreSQL << and |
 # are operators of one rank.
-KIND: Final = f"""((d.evidence::bigint << {_EVIDENCE_SHIFT}) | (d.state::bigint << {_STATE_SHIFT})
+KIND: Final = f"""((d.evidence::bigint << {_EVIDENCE_SHIFT}) | ({SHOWN_STATE}::bigint << {_STATE_SHIFT})
         | (s.state::bigint << {_SLICE_SHIFT})
         | case when d.channel = {ChannelKind.BANNER.code} then {_PASSIVE} else 0 end
         | case when d.attempt > 1 then {_AGAIN} else 0 end)"""

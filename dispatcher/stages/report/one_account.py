@@ -10,7 +10,7 @@ import asyncpg
 from dispatcher.db import Connection
 from dispatcher.ids import Signer
 from dispatcher.rules.problem import not_found
-from dispatcher.rules.states import Purpose
+from dispatcher.rules.states import SENT_AT, SETTLED_AT, Purpose
 from dispatcher.stages.report.account_model import AccountInDispatch, PersonInDispatch
 from dispatcher.stages.report.deliveries import ACCOUNT_SQL, Found, account_rows
 from dispatcher.stages.report.gather import TOLD_CODES
@@ -22,7 +22,7 @@ from segments.model import Exclusion
 
 # The messages to the shared inboxes that cover these people, whoever's they are; each by its key.
 COVER_SQL: Final = f"""
-select ce.contact_id, ce.channel, {KIND} as kind, coalesce(p.at, d.done_at, d.sent_at) as told_at
+select ce.contact_id, ce.channel, {KIND} as kind, coalesce(p.at, {SETTLED_AT}, {SENT_AT}) as told_at
 from unnest($2::bigint[], $3::smallint[]) as c(contact_id, channel)
 join contact_endpoint ce on ce.contact_id = c.contact_id and ce.channel = c.channel
 join delivery d on d.update_id = $1 and d.channel = ce.channel and d.endpoint_id = ce.endpoint_id

@@ -4,7 +4,7 @@ from typing import Final
 
 from channels.model import ChannelKind
 from dispatcher.db import Connection
-from dispatcher.rules.states import TAKEN_IN_ANY_ATTEMPT, DeliveryState, SliceState, shown
+from dispatcher.rules.states import DeliveryState, SliceState, shown
 from dispatcher.stages.report.rollup import mark, unlike
 
 _BANNER: Final = ChannelKind.BANNER.code
@@ -39,20 +39,6 @@ DISPATCHES_SQL: Final = """
 select d.id, d.update_id, r.of_mark from dispatch d left join dispatch_report r on r.dispatch_id = d.id
 where d.update_id not in (select update_id from dispatch where state = 'planning')
 order by d.id
-"""
-# A banner is accepted by us, which tells nobody; its receipts do.
-REACHED_SQL: Final = f"""
-with told as (
-    select s.incident_id, d.endpoint_id, bit_or(1 << d.channel)::smallint as channels_mask,
-           max(d.update_id) as update_id
-    from delivery d join slice s on s.id = d.slice_id
-    where d.evidence & {TAKEN_IN_ANY_ATTEMPT} <> 0
-       or d.state = {DeliveryState.ACCEPTED:d} and d.channel <> {_BANNER}
-    group by 1, 2
-)
-select incident_id, endpoint_id from told t full join reached r using (incident_id, endpoint_id)
-where (t.channels_mask, t.update_id) is distinct from (r.channels_mask, r.update_id)
-order by 1, 2
 """
 
 
@@ -98,11 +84,3 @@ async def _updates(conn: Connection) -> list[tuple[int, bool]]:
         behind = row["of_mark"] != await mark(conn, row["id"])
         stale[row["update_id"]] = stale.get(row["update_id"], False) or behind
     return list(stale.items())
-
-
-async def reached(conn: Connection) -> list[str]:
-    """Endpoints of an incident of which `reached` does not say what their deliveries say."""
-    return [
-        f"endpoint {row['endpoint_id']} of incident {row['incident_id']}"
-        for row in await conn.fetch(REACHED_SQL)
-    ]

@@ -1,6 +1,6 @@
 """Build what leaves: parts from the rendering, slots from the people of one slice."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,8 +10,10 @@ from channels.model import ChannelKind, Message, Recipient
 from dispatcher.context import Context
 from dispatcher.db import Connection, one_row
 from dispatcher.ids import DeliveryKey
+from dispatcher.rules.states import DeliveryState
+from dispatcher.stages.send.people import PERSON_JOINS, person_columns
 from dispatcher.stages.send.promise import Promise, promise_of
-from templates.headers import headers_for
+from templates.headers import thread_headers
 from templates.slots import Filler, Person, fill, slots_from_json
 
 MINIMUM_LIFE = timedelta(seconds=30)
@@ -22,38 +24,56 @@ select r.*, u.status, u.kind, u.severity, u.seq = 1 as first, i.started_at,
 from rendering r join incident_update u on u.id = r.update_id join incident i on i.id = u.incident_id
 where r.id = $1
 """
-PEOPLE_SQL = """
-select d.endpoint_id, d.attempt, a.value as address, v.name, acc.name as account,
-       coalesce(nullif(c.time_zone, ''), acc.time_zone, 'UTC') as time_zone,
-       r.endpoint_id is null as first_text
-from delivery d
-join address a on a.id = d.address_id
-left join contact_version v on v.id = d.contact_version
-left join contact c on c.id = v.contact_id
-left join account acc on acc.id = d.account_id
-left join reached r on r.incident_id = $6 and r.endpoint_id = d.endpoint_id
-where d.update_id = $1 and d.channel = $2 and d.purpose = $3 and d.endpoint_id = any($4::bigint[])
-  and d.slice_id = $5 and d.state = 0 and a.value is not null
-order by d.endpoint_id
+PEOPLE_SQL = f"""
+select k.endpoint_id, k.attempt, {person_columns("$6")}
+from delivery k {PERSON_JOINS}
+where k.update_id = $1 and k.channel = $2 and k.purpose = $3 and k.endpoint_id = any($4::bigint[])
+  and k.slice_id = $5 and k.state = {DeliveryState.PLANNED:d} and a.value is not null
+order by k.endpoint_id
+"""
+EARLIER_SQL = """
+select o.id from incident_update o where o.incident_id = $1 and o.id < $2 and o.state <> 'draft'
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
-    """The people of one slice and their words, ready but for the intent. `ended`: an all-clear.
+class Words:
+    """What a slice says, and what of it differs from person to person. `ended`: an all-clear.
 
-    `promise` is by when and to whom they should have left, for the metrics.
+    `promise` is by when and to whom it should have left, for the metrics.
     """
 
     parts: dict[str, str]
-    recipients: dict[int, Recipient]
+    filler: Filler
     ended: bool
     promise: Promise
 
 
-async def build(conn: Connection, ctx: Context, row: asyncpg.Record) -> Parcel:
-    """Read rendering and people of a slice and fill in what differs from person to person."""
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """The people of one slice and their words, ready to leave."""
+
+    words: Words
+    recipients: dict[int, Recipient]
+
+
+async def read_words(conn: Connection, ctx: Context, row: asyncpg.Record) -> Words:
+    """The rendering of a slice."""
     rendering = await one_row(conn, RENDERING_SQL, row["rendering_id"])
+    return Words(
+        rendering["parts"],
+        Filler(slots_from_json(rendering["slots"])),
+        rendering["kind"] == "resolved",
+        promise_of(ctx, rendering),
+    )
+
+
+async def build(conn: Connection, ctx: Context, row: asyncpg.Record) -> Parcel:
+    """The messages of a slice as they were, or would be, sent; nothing is decided or written."""
+    words = await read_words(conn, ctx, row)
+    earlier = [
+        one["id"] for one in await conn.fetch(EARLIER_SQL, row["incident_id"], row["update_id"])
+    ]
     people = await conn.fetch(
         PEOPLE_SQL,
         row["update_id"],
@@ -61,47 +81,45 @@ async def build(conn: Connection, ctx: Context, row: asyncpg.Record) -> Parcel:
         row["purpose"],
         row["endpoint_ids"],
         row["id"],
-        row["incident_id"],
+        earlier,
     )
-    filler = Filler(slots_from_json(rendering["slots"]))
-    kind = ChannelKind.from_code(row["channel"])
-    incident = ctx.signer.public_id("inc", row["incident_id"])
-    update = ctx.signer.public_id("upd", row["update_id"])
+    return fill_in(ctx, row, words, people)
+
+
+def fill_in(
+    ctx: Context, row: asyncpg.Record, words: Words, people: Iterable[asyncpg.Record]
+) -> Parcel:
+    """Fill in what differs from person to person."""
+    is_mail = row["channel"] == ChannelKind.EMAIL.code
+    headers = thread_headers(
+        ctx.settings.brand,
+        incident=ctx.signer.public_id("inc", row["incident_id"]),
+        update=ctx.signer.public_id("upd", row["update_id"]),
+    )
+    sign, token_of = ctx.signer.delivery_keys(), ctx.signer.public_ids("uns")
+    update, channel, purpose = row["update_id"], row["channel"], row["purpose"]
+    links = f"{ctx.settings.public_url}/u/"
     recipients: dict[int, Recipient] = {}
     for person in people:
         endpoint: int = person["endpoint_id"]
-        token = ctx.signer.public_id("uns", endpoint)
-        unsubscribe = f"{ctx.settings.public_url}/u/{token}"
-        recipients[endpoint] = Recipient(
-            key=_key(ctx, row, endpoint, person["attempt"]),
-            address=person["address"],
-            values=filler.values(
-                Person(
-                    name=person["name"] or "",
-                    account=person["account"] or "",
-                    unsubscribe_url=unsubscribe,
-                    first_text=person["first_text"],
-                    time_zone=person["time_zone"],
-                )
-            ),
-            headers=headers_for(
-                ctx.settings.brand,
-                incident=incident,
-                update=update,
-                recipient=token,
+        token = token_of(endpoint)
+        unsubscribe = links + token
+        values = words.filler.values(
+            Person(
+                name=person["name"] or "",
+                account=person["account"] or "",
                 unsubscribe_url=unsubscribe,
+                first_text=person["first_text"],
+                time_zone=person["time_zone"],
             )
-            if kind is ChannelKind.EMAIL
-            else {},
         )
-    ended = rendering["kind"] == "resolved"
-    return Parcel(rendering["parts"], recipients, ended, promise_of(ctx, rendering))
-
-
-def _key(ctx: Context, row: asyncpg.Record, endpoint: int, attempt: int) -> str:
-    return ctx.signer.delivery_key(
-        DeliveryKey(row["update_id"], row["channel"], endpoint, row["purpose"], attempt)
-    )
+        recipients[endpoint] = Recipient(
+            key=sign(DeliveryKey(update, channel, endpoint, purpose, person["attempt"])),
+            address=person["address"],
+            values=values,
+            headers=headers(token, unsubscribe) if is_mail else {},
+        )
+    return Parcel(words, recipients)
 
 
 def batch_message(
@@ -111,7 +129,7 @@ def batch_message(
     return Message(
         request_id=request_id,
         sender=ctx.settings.sender(ChannelKind.from_code(row["channel"])),
-        parts=parcel.parts,
+        parts=parcel.words.parts,
         recipients=[parcel.recipients[endpoint] for endpoint in endpoints],
         reply_to=ctx.settings.brand.reply_to,
         valid_for=max(row["expires_at"] - ctx.now(), MINIMUM_LIFE),
@@ -126,7 +144,7 @@ def single_message(
     return Message(
         request_id=f"{request_id}-{endpoint}",
         sender=ctx.settings.sender(ChannelKind.from_code(row["channel"])),
-        parts={name: fill(text, recipient.values) for name, text in parcel.parts.items()},
+        parts={name: fill(text, recipient.values) for name, text in parcel.words.parts.items()},
         recipients=[recipient],
         valid_for=max(row["expires_at"] - ctx.now(), MINIMUM_LIFE),
     )

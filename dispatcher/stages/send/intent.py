@@ -1,8 +1,9 @@
 """Commit the intent to send a slice: the last moment at which anyone can say no."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 import asyncpg
 
@@ -22,9 +23,13 @@ from dispatcher.rules.states import (
     shown,
 )
 from dispatcher.stages.send.claim import Claim, give_back
+from dispatcher.stages.send.people import PERSON_JOINS, TOLD, earlier, person_columns
 from dispatcher.stages.send.record import postpone
 from segments.model import Exclusion
 from segments.quiet import quiet_end
+
+People: TypeAlias = Mapping[int, asyncpg.Record]
+"""By endpoint, what the message to a person is filled with; see `people.person_columns`."""
 
 LOCK_DISPATCH_SQL = """
 select d.state, d.paused_at is not null or coalesce(s.paused_until > $3, false) as paused
@@ -41,14 +46,16 @@ select u.severity, u.component_ids,
        array(select n.id from incident_update n where n.incident_id = u.incident_id
              and n.id > u.id and n.state in ('approved', 'planned')) as newer,
        array(select o.id from incident_update o where o.incident_id = u.incident_id
-             and o.id < u.id and o.state in ('approved', 'planned')) as older
+             and o.id < u.id and o.state in ('approved', 'planned')) as older,
+       array(select o.id from incident_update o where o.incident_id = u.incident_id
+             and o.id < u.id and o.state <> 'draft') as earlier
 from incident_update u where u.id = $1
 """
 # The rule of the audience for one person: the wish for a component of the incident decides, else the
 # general one, and who said nothing wants it.
 _UNWANTED = """
 exists (select from subscription w
-        where w.contact_id = {contact} and w.channel = d.channel
+        where w.contact_id = {contact} and w.channel = k.channel
           and (w.component_id = 0 or w.component_id = any($11::bigint[]))
         having not (
             coalesce(bool_or(w.wanted) filter (where w.component_id <> 0), false)
@@ -62,55 +69,53 @@ _REPLACED_BY = f"""
              {DeliveryState.UNCONFIRMED:d}, {DeliveryState.EXPIRED:d})
  or n.state = {DeliveryState.SUPERSEDED:d} and n.reason = {Decision.NEVER_TOLD:d})
 """
+_PERHAPS_TOLD = f"""
+({TOLD} or d.state = {DeliveryState.UNCONFIRMED:d}
+ or s.state = {SliceState.AMBIGUOUS:d} or s.maybe_duplicate)
+"""
 # Everything that may forbid a message is looked at here, in the transaction of the intent: a stop that
 # was committed before is obeyed, one that comes after is too late for this message only. What is not
 # resent after all ($10) may have left the first time: that stays unconfirmed, whatever the stop.
 # An inbox several people share is spared once none of those who were to read there wants it.
+# Whoever changes these deliveries holds their slice, as we do: the rows need no locks of their own.
 CULL_SQL = f"""
 with asked as materialized (
-    select d.endpoint_id, d.attempt, d.evidence,
-           case when d.evidence & {TOLD_IN_ANY_ATTEMPT} <> 0 or d.evidence & {TAKEN_IN_ANY_ATTEMPT} <> 0
-                     and d.evidence & {FAILED_IN_ANY_ATTEMPT} = 0 then {Decision.ALREADY_TOLD:d}
-                when d.address_id is null or a.value is null then {Decision.ERASED:d}
-                when exists (select from suppression x where x.channel = d.channel
+    select k.endpoint_id, k.attempt, k.evidence, {person_columns("$8")},
+           coalesce(nullif(c.time_zone, ''), acc.time_zone) as zone, c.quiet_from, c.quiet_until,
+           case when k.evidence & {TOLD_IN_ANY_ATTEMPT} <> 0 or k.evidence & {TAKEN_IN_ANY_ATTEMPT} <> 0
+                     and k.evidence & {FAILED_IN_ANY_ATTEMPT} = 0 then {Decision.ALREADY_TOLD:d}
+                when k.address_id is null or a.value is null then {Decision.ERASED:d}
+                when exists (select from suppression x where x.channel = k.channel
                              and x.address_hash = a.hash) then {Exclusion.SUPPRESSED:d}
-                when d.channel = 2 and not exists (
-                     select from contact_endpoint ce where ce.endpoint_id = d.endpoint_id
+                when k.channel = 2 and not exists (
+                     select from contact_endpoint ce where ce.endpoint_id = k.endpoint_id
                      and ce.removed_at is null and ce.consented) then {Exclusion.NO_CONSENT:d}
-                when d.channel <> 3 and not exists (
-                     select from contact_endpoint ce where ce.endpoint_id = d.endpoint_id
+                when k.channel <> 3 and not exists (
+                     select from contact_endpoint ce where ce.endpoint_id = k.endpoint_id
                      and ce.removed_at is null)
                 then case when c.erased_at is null then {Decision.ADDRESS_CHANGED:d}
                           else {Decision.ERASED:d} end
-                when d.channel <> 3 and {_UNWANTED.format(contact="c.id")} and not exists (
+                -- The first look is cheap, and spares nearly everybody the second.
+                when k.channel <> 3 and exists (
+                     select from subscription w where w.contact_id = c.id and w.channel = k.channel
+                     and not w.wanted) and {_UNWANTED.format(contact="c.id")} and not exists (
                      select from contact_endpoint ce
-                     join delivery k on k.update_id = d.update_id and k.channel = d.channel
-                          and k.endpoint_id = -ce.contact_id and k.purpose = d.purpose
-                     where ce.endpoint_id = d.endpoint_id and ce.removed_at is null
-                       and k.reason = {Exclusion.SHARED_INBOX:d}
+                     join delivery o on o.update_id = k.update_id and o.channel = k.channel
+                          and o.endpoint_id = -ce.contact_id and o.purpose = k.purpose
+                     where ce.endpoint_id = k.endpoint_id and ce.removed_at is null
+                       and o.reason = {Exclusion.SHARED_INBOX:d}
                        and not {_UNWANTED.format(contact="ce.contact_id")})
                 then {Decision.UNSUBSCRIBED:d}
-                when exists (select from delivery n where n.update_id = any($6::bigint[])
-                             and n.channel = d.channel and n.endpoint_id = d.endpoint_id
-                             and n.purpose = d.purpose and {_REPLACED_BY})
+                when cardinality($6::bigint[]) > 0
+                     and exists (select from delivery n where n.update_id = any($6::bigint[])
+                                 and n.channel = k.channel and n.endpoint_id = k.endpoint_id
+                                 and n.purpose = k.purpose and {_REPLACED_BY})
                 then {Decision.NEWER_UPDATE:d}
-                when cardinality($7::bigint[]) > 0
-                     and not exists (select from reached r where r.incident_id = $8
-                                     and r.endpoint_id = d.endpoint_id)
-                     and not exists (select from delivery o join slice s on s.id = o.slice_id
-                                     where o.update_id = any($7::bigint[]) and o.channel = d.channel
-                                     and o.endpoint_id = d.endpoint_id and o.purpose = d.purpose
-                                     and (o.state = {DeliveryState.UNCONFIRMED:d}
-                                          or s.state = {SliceState.AMBIGUOUS:d} or s.maybe_duplicate))
-                then {Decision.NEVER_TOLD:d}
+                when $7::boolean and not {earlier("$8", _PERHAPS_TOLD)} then {Decision.NEVER_TOLD:d}
                 else 0 end as verdict
-    from delivery d
-    left join address a on a.id = d.address_id
-    left join contact_version v on v.id = d.contact_version
-    left join contact c on c.id = v.contact_id
-    where d.update_id = $1 and d.channel = $2 and d.purpose = $3 and d.endpoint_id = any($4::bigint[])
-      and d.slice_id = $5 and d.state = {DeliveryState.PLANNED:d}
-    order by d.endpoint_id for update of d
+    from delivery k {PERSON_JOINS}
+    where k.update_id = $1 and k.channel = $2 and k.purpose = $3 and k.endpoint_id = any($4::bigint[])
+      and k.slice_id = $5 and k.state = {DeliveryState.PLANNED:d}
 ), gone as (
     update delivery d set done_at = $9,
            reason = case when $10::boolean and a.verdict <> {Decision.ALREADY_TOLD:d}
@@ -125,20 +130,13 @@ with asked as materialized (
                         else {DeliveryState.SUPERSEDED:d} end
     from asked a
     where a.verdict <> 0 and d.update_id = $1 and d.channel = $2 and d.purpose = $3
-      and d.endpoint_id = any($4::bigint[]) and d.endpoint_id = a.endpoint_id
+      and d.endpoint_id = any(array(select endpoint_id from asked where verdict <> 0))
+      and d.endpoint_id = a.endpoint_id
     returning d.endpoint_id, d.state
 )
-select a.endpoint_id, a.attempt, a.evidence, g.state as gone
+select a.*, g.state as gone
 from asked a left join gone g on g.endpoint_id = a.endpoint_id
-"""
-QUIET_SQL = f"""
-select d.endpoint_id, coalesce(nullif(c.time_zone, ''), a.time_zone) as zone, c.quiet_from, c.quiet_until
-from delivery d
-join contact_version v on v.id = d.contact_version
-join contact c on c.id = v.contact_id and c.quiet_from is not null
-join account a on a.id = c.account_id
-where d.update_id = $1 and d.channel = $2 and d.purpose = $3 and d.endpoint_id = any($4::bigint[])
-  and d.slice_id = $5 and d.state = {DeliveryState.PLANNED:d}
+order by a.endpoint_id
 """
 
 
@@ -148,7 +146,7 @@ class _TooLateError(Exception):
 
 async def commit_intent(
     conn: Connection, ctx: Context, held: Claim, *, ended: bool
-) -> set[int] | None:
+) -> People | None:
     """Mark the slice in flight and withdraw those who must not get it; returns who remains.
 
     None when the slice is no longer ours, too old, or too late for its moment, its sender or
@@ -173,7 +171,7 @@ async def commit_intent(
         return None
 
 
-async def _intend(conn: Connection, ctx: Context, held: Claim, *, ended: bool) -> set[int] | None:
+async def _intend(conn: Connection, ctx: Context, held: Claim, *, ended: bool) -> People | None:
     row = held.slice
     now = ctx.now()
     request = f"{held.id}-{held.epoch}"
@@ -186,16 +184,17 @@ async def _intend(conn: Connection, ctx: Context, held: Claim, *, ended: bool) -
         *_where(row),
         update["newer"],
         # Who was never told of trouble is not told of its end, unless the end is all there ever was.
-        update["older"] if ended else [],
-        row["incident_id"],
+        ended and bool(update["older"]),
+        update["earlier"],
         now,
         row["maybe_duplicate"],
         update["component_ids"],
     )
     await tally.add(conn, {held.id: _moves(asked)}, STATUS_COUNT)
-    going = {item["endpoint_id"] for item in asked if item["gone"] is None}
+    going = {item["endpoint_id"]: item for item in asked if item["gone"] is None}
     if going and ctx.policy.of(Severity(update["severity"])).quiet_hours_bind:
-        going -= await _hush(conn, row, now)
+        for endpoint in await _hush(conn, row, going.values(), now):
+            del going[endpoint]
     # Locks may have been waited for up to here. Late slices would leave together with punctual ones.
     if going and is_late(row["start_at"], ctx.now()):
         raise _TooLateError
@@ -206,10 +205,14 @@ def _where(row: asyncpg.Record) -> tuple[int, int, int, list[int], int]:
     return row["update_id"], row["channel"], row["purpose"], row["endpoint_ids"], row["id"]
 
 
-async def _hush(conn: Connection, row: asyncpg.Record, now: datetime) -> set[int]:
+async def _hush(
+    conn: Connection, row: asyncpg.Record, people: Iterable[asyncpg.Record], now: datetime
+) -> set[int]:
     """Put off whoever has quiet hours by now: a pause or a retry may have led into them."""
     until: dict[datetime, list[int]] = defaultdict(list)
-    for person in await conn.fetch(QUIET_SQL, *_where(row)):
+    for person in people:
+        if person["quiet_from"] is None:
+            continue
         end = quiet_end(now, person["zone"], person["quiet_from"], person["quiet_until"])
         if end > now:
             until[end].append(person["endpoint_id"])
@@ -229,10 +232,9 @@ async def _hush(conn: Connection, row: asyncpg.Record, now: datetime) -> set[int
 
 def _moves(asked: Sequence[asyncpg.Record]) -> Counter[int]:
     moves: Counter[int] = Counter()
-    for item in asked:
-        attempt, evidence = item["attempt"], item["evidence"]
-        gone = item["gone"]
+    alike = Counter((item["attempt"], item["evidence"], item["gone"]) for item in asked)
+    for (attempt, evidence, gone), n in alike.items():
         state = DeliveryState.PLANNED if gone is None else DeliveryState(gone)
-        moves[shown(DeliveryState.PLANNED, SliceState.RELEASED, attempt, evidence)] -= 1
-        moves[shown(state, SliceState.IN_FLIGHT, attempt, evidence)] += 1
+        moves[shown(DeliveryState.PLANNED, SliceState.RELEASED, attempt, evidence)] -= n
+        moves[shown(state, SliceState.IN_FLIGHT, attempt, evidence)] += n
     return moves

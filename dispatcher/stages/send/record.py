@@ -18,6 +18,7 @@ from dispatcher.rules.reasons import Decision, suppression_reason
 from dispatcher.rules.states import (
     STATUS_COUNT,
     DeliveryState,
+    Shown,
     SliceState,
     bit,
     fact_code,
@@ -36,7 +37,6 @@ with o as materialized (
     select endpoint_id, attempt, evidence from delivery
     where update_id = $1 and channel = $2 and purpose = $3 and endpoint_id = any($4::bigint[])
       and slice_id = $5 and state = {DeliveryState.PLANNED:d}
-    order by endpoint_id for update
 ), u as (
     update delivery d set state = $6::smallint, reason = $7::smallint, evidence = d.evidence | $8::int,
            done_at = $9::timestamptz,
@@ -47,13 +47,6 @@ with o as materialized (
       and d.endpoint_id = o.endpoint_id
 )
 select attempt, evidence, count(*) as n from o group by 1, 2
-"""
-REACHED_SQL = """
-insert into reached as r (incident_id, endpoint_id, channels_mask, update_id)
-select $1, endpoint_id, 1 << $2::int, $3 from unnest($4::bigint[]) as t(endpoint_id) order by endpoint_id
-on conflict (incident_id, endpoint_id) do update
-    set channels_mask = r.channels_mask | excluded.channels_mask,
-        update_id = greatest(r.update_id, excluded.update_id)
 """
 # The address rows are found through the deliveries, so no address passes through this process twice.
 SUPPRESS_SQL = """
@@ -79,7 +72,6 @@ with o as materialized (
     select endpoint_id, attempt, evidence from delivery
     where update_id = $1 and channel = $2 and purpose = $3 and endpoint_id = any($4::bigint[])
       and slice_id = $5 and state = {DeliveryState.PLANNED:d}
-    order by endpoint_id for update
 ), fresh as (
     insert into slice (update_id, incident_id, dispatch_id, rendering_id, sender_id, channel, purpose, lane,
                        attempt, state, units, n, maybe_duplicate, not_before, expires_at, endpoint_ids,
@@ -99,6 +91,14 @@ with o as materialized (
       and d.endpoint_id = o.endpoint_id
 )
 select fresh.id, o.attempt, o.evidence, count(*) as n from o, fresh group by 1, 2, 3
+"""
+# What was shown as being sent is shown as accepted: places of `Shown` in an array that counts from 1.
+ALL_TAKEN_SQL = f"""
+update slice set state = {SliceState.DONE:d}, ended_at = $3::timestamptz,
+       provider_ref = coalesce(nullif($4, ''), provider_ref),
+       n_by_status[{Shown.ACCEPTED + 1}] = n_by_status[{Shown.ACCEPTED + 1}] + n_by_status[{Shown.SENDING + 1}],
+       n_by_status[{Shown.SENDING + 1}] = 0
+where id = $1 and epoch = $2 and state = {SliceState.IN_FLIGHT:d} returning id
 """
 FINISH_SQL = """
 update slice set state = $3::smallint, ended_at = case when $3::smallint = 4 then $4::timestamptz end,
@@ -164,6 +164,14 @@ async def record(conn: Connection, ctx: Context, held: Claim, answers: Answers) 
         await _record_deferred(conn, ctx, held, answer, endpoints, now)
 
 
+async def record_all_taken(
+    conn: Connection, held: Claim, answers: Answers, *, reference: str, now: datetime
+) -> None:
+    """Write that one answer took everybody of the slice: one row, however many they are."""
+    if await conn.fetchval(ALL_TAKEN_SQL, held.id, held.epoch, now, reference) is None:
+        await _record_late(conn, held, answers, now)
+
+
 async def settle(  # noqa: PLR0913 - one outcome's columns
     conn: Connection,
     row: asyncpg.Record,
@@ -211,7 +219,6 @@ async def _record_accepted(
             evidence=bit(fact),
             now=now,
         )
-    await mark_reached(conn, row, list(accepted))
     # One request for many has one reference, kept on the slice; one request each keeps one each.
     if ChannelKind.from_code(row["channel"]) is not ChannelKind.EMAIL:
         await conn.execute(RECEIPT_DAY_SQL, now)
@@ -226,13 +233,6 @@ async def _record_accepted(
             fact_code(next(iter(accepted.values())).fact),
             [answer.provider_ref or "" for answer in accepted.values()],
         )
-
-
-async def mark_reached(conn: Connection, row: asyncpg.Record, endpoints: Sequence[int]) -> None:
-    """Note that these endpoints were told of the incident of this slice."""
-    await conn.execute(
-        REACHED_SQL, row["incident_id"], row["channel"], row["update_id"], list(endpoints)
-    )
 
 
 async def _record_deferred(

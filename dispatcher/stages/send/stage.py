@@ -23,11 +23,17 @@ from dispatcher.db import Connection, in_transaction
 from dispatcher.failpoints import reach
 from dispatcher.jobs import Event, publish
 from dispatcher.rules.punctuality import head_start
-from dispatcher.stages.send.build import Parcel, batch_message, build, single_message
+from dispatcher.stages.send.build import (
+    Parcel,
+    batch_message,
+    fill_in,
+    read_words,
+    single_message,
+)
 from dispatcher.stages.send.claim import Claim, claim
 from dispatcher.stages.send.intent import commit_intent
 from dispatcher.stages.send.promise import note_sent
-from dispatcher.stages.send.record import Answers, finish, record
+from dispatcher.stages.send.record import Answers, finish, record, record_all_taken
 
 PUBLISHES = ("slices.waiting",)
 log = structlog.get_logger(__name__)
@@ -48,26 +54,26 @@ async def run(ctx: Context, slice_id: int) -> None:
     # Who lacks a channel's credentials has no consumer of its slices either.
     channel = ctx.channels[ChannelKind.from_code(held.slice["channel"])]
     async with ctx.pool.acquire() as conn:
-        parcel = await build(conn, ctx, held.slice)
+        words = await read_words(conn, ctx, held.slice)
     # Half of the head start is for the intent itself, so that the messages can leave on time.
     start = held.slice["start_at"]
     await _wait_until(ctx, start - head_start(held.epoch - 1) / 2)
     begun = ctx.clock.monotonic()
-    endpoints = await in_transaction(
+    people = await in_transaction(
         ctx.pool,
-        lambda conn: commit_intent(conn, ctx, held, ended=parcel.ended),
+        lambda conn: commit_intent(conn, ctx, held, ended=words.ended),
         rng=ctx.rng,
     )
-    if endpoints is None:
+    if people is None:
         return
     lease = Lease(held.epoch, begun + ctx.settings.worker.lease_s)
     ctx.leases[held.id] = lease
     try:
         await reach("send.after_intent")
+        parcel = fill_in(ctx, held.slice, words, people.values())
         await _wait_until(ctx, start)
-        going = [endpoint for endpoint in parcel.recipients if endpoint in endpoints]
         sending = _Sending(ctx, held, lease, channel, parcel)
-        await sending.send(going)
+        await sending.send(list(people))
     finally:
         ctx.leases.pop(held.id, None)
 
@@ -152,6 +158,11 @@ class _Sending:
             if self.buffer:
                 await self._flush(last=False)
 
+    def _took_all(self, answers: Answers) -> bool:
+        """Whether one answer accepted everybody of the slice."""
+        everybody = len(answers.accepted) == len(self.parcel.recipients) > 0
+        return everybody and self.channel.batch_limit > 1
+
     async def _flush(self, *, last: bool) -> None:
         batch, self.buffer = self.buffer, []
         answers = Answers.sort(batch)
@@ -162,20 +173,19 @@ class _Sending:
             self.reference = first.provider_ref or "" if isinstance(first, Accepted) else ""
 
         async def write(conn: Connection) -> None:
-            await record(conn, self.ctx, self.held, answers)
+            now, reference = self.ctx.now(), self.reference
+            if last and self._took_all(answers):
+                await record_all_taken(conn, self.held, answers, reference=reference, now=now)
+            else:
+                await record(conn, self.ctx, self.held, answers)
+                if last:
+                    await finish(conn, self.held, detail=self.detail, reference=reference, now=now)
             if last:
-                await finish(
-                    conn,
-                    self.held,
-                    detail=self.detail,
-                    reference=self.reference,
-                    now=self.ctx.now(),
-                )
                 sender, lane = self.held.slice["sender_id"], self.held.slice["lane"]
                 await publish(conn, [Event("slices.waiting", sender, 10 - lane)])
 
         await _patiently(lambda: in_transaction(self.ctx.pool, write, rng=self.ctx.rng), self.ctx)
-        note_sent(self.parcel.promise, self.held.slice, len(answers.accepted), self.ctx.now())
+        note_sent(self.parcel.words.promise, self.held.slice, len(answers.accepted), self.ctx.now())
 
 
 async def _ask(channel: Channel, message: Message) -> Sequence[SendResult]:
