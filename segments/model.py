@@ -105,9 +105,7 @@ class AudienceQuery:
         if self.visibility == "accounts" and not self.account_ids:
             raise ValueError("Visibility 'accounts' needs account_ids.")
 
-    def params(
-        self, lo: int, hi: int, now: datetime, suppressed: Sequence[int]
-    ) -> AudienceParams:
+    def params(self, lo: int, hi: int, now: datetime, suppressed: Sequence[int]) -> AudienceParams:
         """Arguments of AUDIENCE_SQL for contacts with `lo < id <= hi`, in placeholder order."""
         return (
             lo,
