@@ -13,7 +13,7 @@ import orjson
 import psutil
 import uvloop
 
-from benchmarks import fanout, mail
+from benchmarks import banner, fanout, growth, mail, receipts, texts, urgency, workers
 from benchmarks.result import Row, draw
 from benchmarks.stand import Stand, say, stand
 
@@ -22,6 +22,12 @@ Bench = Callable[[Stand, float], Awaitable[list[Row]]]
 BENCHES: Final[Mapping[str, Bench]] = {
     "fanout": fanout.run,
     "email": mail.run,
+    "sms": texts.run,
+    "receipts": receipts.run,
+    "banner": banner.run,
+    "urgency": urgency.run,
+    "growth": growth.run,
+    "workers": workers.run,
 }
 QUICK: Final = 0.01
 RESULTS: Final = Path(__file__).parent / "results" / "latest.json"

@@ -9,6 +9,8 @@ from rich.table import Table
 
 WORKER_MB: Final = 150
 BYTES_A_DELIVERY: Final = 600
+# Below this, half-empty pages and empty tables outweigh the rows.
+ENOUGH_FOR_BYTES: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Row:
         """Add the aims that hold for every case: worker memory and database bytes."""
         if self.costs is not None and self.costs.rss_mb is not None:
             self.aims.append(Aim("worker MB", self.costs.rss_mb, WORKER_MB, at_most=True))
-        if self.db_bytes is not None:
+        if self.db_bytes is not None and self.n >= ENOUGH_FOR_BYTES:
             self.aims.append(Aim("bytes", self.db_bytes, BYTES_A_DELIVERY, at_most=True))
 
     def as_json(self) -> dict[str, Any]:

@@ -4,8 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from benchmarks.stand import Case, now
-from dispatcher.db import in_transaction
-from dispatcher.jobs import Event, publish
+from dispatcher.db import Connection, in_transaction
 from dispatcher.pipeline import take_in
 from dispatcher.rules.states import SliceState
 from dispatcher.stages import approve, compose, plan
@@ -16,6 +15,7 @@ SENT_SQL = f"""
 select not exists (select from slice where dispatch_id = $1 and state <> {SliceState.DONE:d})
    and exists (select from dispatch where id = $1 and state <> 'planning')
 """
+PLANNED_SQL = "select state <> 'planning' from dispatch where id = $1"
 SPAN_SQL = """
 select sum(n)::int as n, min(intent_at) as first_at, max(ended_at) as last_at
 from slice where dispatch_id = $1 and intent_at is not null
@@ -55,6 +55,25 @@ async def accept(case: Case, number: int, **more: str) -> AcceptedUpdate:
     )
 
 
+async def accept_paused(case: Case, number: int, **more: str) -> AcceptedUpdate:
+    """Accepted and paused at once: workers plan it, and nothing leaves before `go`."""
+    update = UpdateIn.model_validate(body(number, **more))
+
+    async def work(conn: Connection) -> AcceptedUpdate:
+        at = case.ctx.now()
+        accepted = await take_in(conn, case.ctx, update, actor="benchmark", now=at)
+        assert accepted.dispatch_id is not None
+        await pause(conn, accepted.dispatch_id, now=at)
+        return accepted
+
+    return await in_transaction(case.ctx.pool, work, rng=case.ctx.rng)
+
+
+async def until_planned(case: Case, accepted: AcceptedUpdate) -> None:
+    """Return when the fan-out is complete."""
+    await case.until(PLANNED_SQL, accepted.dispatch_id, what="planning")
+
+
 async def word(case: Case, number: int, **more: str) -> AcceptedUpdate:
     """Accepted and approved, ready for the fan-out; in this process."""
     accepted = await accept(case, number, **more)
@@ -88,9 +107,3 @@ async def go(case: Case, accepted: AcceptedUpdate) -> None:
 async def until_sent(case: Case, accepted: AcceptedUpdate, *, within_s: float = 300.0) -> None:
     """Return when every slice of the dispatch has ended."""
     await case.until(SENT_SQL, accepted.dispatch_id, what="sending", within_s=within_s)
-
-
-async def wake(case: Case, event: str, key: int) -> None:
-    """Publish one event, as a stage does."""
-    async with case.ctx.pool.acquire() as conn, conn.transaction():
-        await publish(conn, [Event(event, key, 5)])

@@ -58,12 +58,12 @@ async def pour(url: str, requests: Iterable[bytes], *, connections: int) -> dict
     return counts
 
 
-async def fetch(url: str, method: str = "GET") -> bytes:
+async def fetch(url: str, method: str = "GET", body: bytes = b"") -> bytes:
     """The body of one answer over a connection of its own."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
-        _, body = await exchange(reader, writer, prepare(method, url, {}))
+        _, answer = await exchange(reader, writer, prepare(method, url, {}, body))
     finally:
         writer.close()
-    return body
+    return answer
