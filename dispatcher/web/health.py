@@ -78,14 +78,14 @@ async def _checks(call: Plain) -> list[Check]:
     try:
         async with ctx.pool.acquire(timeout=_WAIT_S) as conn:
             found = [await schema(conn)]
-            if found[0].state is State.OK:
+            if found[0].state is not State.UNAVAILABLE:
                 found.append(workers(await conn.fetchval(WORKERS_SQL, WORKER_SILENCE_S)))
     except Exception as error:
         if not is_database_trouble(error):
             raise
         detail = f"cannot be reached ({type(error).__name__})"
         return [Check("database", State.UNAVAILABLE, detail)]
-    if found[0].state is State.OK:
+    if found[0].state is not State.UNAVAILABLE:
         found += backlog(await call.request.app[LOOKOUT].facts())
     heard = listener(call.request.app[HUB].listening)
     return [Check("database", State.OK, "answers"), *found, heard]
@@ -109,8 +109,10 @@ async def schema(conn: Connection) -> Check:
     detail = f"{applied} of {known} applied"
     if applied == known:
         return Check("migrations", State.OK, detail)
-    mend = "run tidings migrate" if applied < known else "start the newer Tidings"
-    return Check("migrations", State.UNAVAILABLE, detail, mend)
+    if applied > known:
+        # Migrations only add: the version before goes on working while it is being replaced.
+        return Check("migrations", State.DEGRADED, detail, "start the newer Tidings")
+    return Check("migrations", State.UNAVAILABLE, detail, "run tidings migrate")
 
 
 def workers(seen: int) -> Check:
