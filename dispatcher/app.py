@@ -16,6 +16,7 @@ from aiohttp import web
 
 from channels.model import ChannelKind
 from channels.registry import build_channels
+from channels.social_length import weighted_length
 from dispatcher.clock import Clock, SystemClock
 from dispatcher.clocks.heartbeat import beat, leave
 from dispatcher.clocks.maintenance import maintain
@@ -146,6 +147,8 @@ async def work(ctx: Context, stop: asyncio.Event) -> None:
     heart = asyncio.create_task(
         tick(partial(beat, ctx, worker), every_s=ctx.settings.worker.heartbeat_s, stop=drained)
     )
+    # What counts the length of a post takes its time to import; nobody's first message waits for it.
+    counting = asyncio.create_task(asyncio.to_thread(weighted_length, ""))
     log.info("worker_started", worker=str(worker))
     tasks = [asyncio.create_task(item) for item in _loops(ctx, stop)]
     try:
@@ -161,7 +164,7 @@ async def work(ctx: Context, stop: asyncio.Event) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         drained.set()
-        await heart
+        await asyncio.gather(heart, counting)
         await leave(ctx, worker)
         log.info("worker_stopped", worker=str(worker))
 
