@@ -45,7 +45,7 @@ async def add(conn: Connection, moves: Moves, statuses: int) -> None:
         return
     flat = [change[code] for change in real.values() for code in range(statuses)]
     for row in await conn.fetch(ADD_SQL, list(real), flat, statuses):
-        _count(row["channel"], real[row["id"]])
+        count_arrivals(row["channel"], real[row["id"]])
 
 
 async def touch(conn: Connection, slice_ids: Collection[int]) -> None:
@@ -53,8 +53,11 @@ async def touch(conn: Connection, slice_ids: Collection[int]) -> None:
     await conn.execute(TOUCH_SQL, slice_ids)
 
 
-def _count(channel: int, change: Counter[int]) -> None:
-    """For rates and alerts: a transaction that is begun again counts twice. Reports count rows."""
+def count_arrivals(channel: int, change: Counter[int]) -> None:
+    """For the metrics, where counters are moved by other means than `add`; the channel as its code.
+
+    For rates and alerts: a transaction that is begun again counts twice. Reports count rows.
+    """
     for code, word in _COUNTED.items():
         if (arrived := change[code]) > 0:
             DELIVERIES.labels(ChannelKind.from_code(channel), word).inc(arrived)

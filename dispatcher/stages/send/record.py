@@ -170,6 +170,8 @@ async def record_all_taken(
     """Write that one answer took everybody of the slice: one row, however many they are."""
     if await conn.fetchval(ALL_TAKEN_SQL, held.id, held.epoch, now, reference) is None:
         await _record_late(conn, held, answers, now)
+        return
+    tally.count_arrivals(held.slice["channel"], Counter({Shown.ACCEPTED: len(answers.accepted)}))
 
 
 async def settle(  # noqa: PLR0913 - one outcome's columns
