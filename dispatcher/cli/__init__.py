@@ -1,29 +1,20 @@
-"""The command `tidings`: one file per group of verbs, assembled here."""
+"""The command `tidings`: one file per group of verbs, assembled in `verbs`."""
 
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from dispatcher.cli import (
-    audience,
-    customers,
-    demo,
-    keys,
-    operate,
-    reports,
-    serving,
-    update,
-    watch,
-)
-from dispatcher.cli.base import Flags, explained, fail
-from dispatcher.log import configure_logging
+from dispatcher.cli.flags import Flags
+from dispatcher.cli.verbs import Verbs
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="tidings",
+    cls=Verbs,
     help="One incident update in; every affected customer told, on every channel, exactly once.",
     epilog="Exit codes: 0 done · 1 a check failed or numbers differ · 2 wrong usage or bad input · "
     "3 something needed cannot be reached or is taken.",
@@ -32,12 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _group in (serving, operate, update, watch, reports, demo):
-    _group.register(app)
-app.add_typer(keys.app, name="keys")
-app.add_typer(customers.app, name="import")
-app.add_typer(audience.app, name="audience")
-app.add_typer(update.dispatch_app, name="dispatch")
+LONG_RUNNING: Final = frozenset({"serve", "worker", "up", "sandbox"})
 
 
 def _print_version(wanted: bool) -> None:
@@ -70,10 +56,11 @@ def _before_any_verb(
     if ephemeral:
         flags.settings["embedded"] = {"ephemeral": True}
     ctx.obj = flags
-    level = log_level or ("INFO" if ctx.invoked_subcommand in serving.LONG_RUNNING else "WARNING")
+    level = log_level or ("INFO" if ctx.invoked_subcommand in LONG_RUNNING else "WARNING")
     if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise typer.BadParameter("must be DEBUG, INFO, WARNING or ERROR", param_hint="--log-level")
-    configure_logging(level)
+    # Not at the top, like the verbs' own files: help and version are said without any of it.
+    import_module("dispatcher.log").configure_logging(level)
 
 
 def main() -> None:
@@ -81,7 +68,8 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        failure = explained(error)
+        base = import_module("dispatcher.cli.base")
+        failure = base.explained(error)
         if failure is None:
             raise
-        fail(failure)
+        base.fail(failure)

@@ -24,6 +24,12 @@ from segments.verdict import Verdict
 
 app = typer.Typer(help="Who would be told by an update, and why.", no_args_is_help=True)
 
+
+def register(parent: typer.Typer) -> None:
+    """Add the group `audience`."""
+    parent.add_typer(app, name="audience")
+
+
 UPDATE_SQL = """
 select severity, visibility, component_ids, audience from incident_update where id = $1
 """

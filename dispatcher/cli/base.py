@@ -11,9 +11,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from enum import IntEnum
-from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import asyncpg
@@ -24,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dispatcher.app import running
+from dispatcher.cli.flags import Flags
 from dispatcher.clock import SystemClock
 from dispatcher.config import Settings, SettingsError, load_settings
 from dispatcher.context import Context
@@ -56,15 +55,6 @@ class Failure(Exception):  # noqa: N818 - read as "raise Failure(Exit.USAGE, …
     def __init__(self, code: Exit, *sentences: str) -> None:
         super().__init__("\n".join(sentences))
         self.code = code
-
-
-@dataclass(slots=True)
-class Flags:
-    """What stands before the verb; `settings` is nested like the settings and wins over all else."""
-
-    config: Path | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
-    log_level: str | None = None
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of words and tables.")]

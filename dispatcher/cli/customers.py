@@ -18,6 +18,12 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+
+def register(parent: typer.Typer) -> None:
+    """Add the group `import`."""
+    parent.add_typer(app, name="import")
+
+
 PROBLEMS_SHOWN = 20
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help=".csv or .jsonl", dir_okay=False)]

@@ -13,6 +13,12 @@ from dispatcher.web.scopes import Scope
 
 app = typer.Typer(help="API keys.", no_args_is_help=True)
 
+
+def register(parent: typer.Typer) -> None:
+    """Add the group `keys`."""
+    parent.add_typer(app, name="keys")
+
+
 COMMAND_LINE = "cli"
 """The id under which the command line itself keeps idempotency keys; no one can present it."""
 

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import orjson
 import structlog
@@ -17,8 +17,6 @@ from dispatcher.sandbox import RunningSandbox, SandboxSettings
 from dispatcher.sandbox import start as start_sandbox
 
 log = structlog.get_logger(__name__)
-
-LONG_RUNNING: Final = frozenset({"serve", "worker", "up", "sandbox"})
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")]
 Port = Annotated[

@@ -34,8 +34,9 @@ values ($1, '', 'the command line', '{}', $2, $2) on conflict (id) do nothing
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verb `send`."""
+    """Add the verb `send` and the group `dispatch`."""
     app.command("send")(send)
+    app.add_typer(dispatch_app, name="dispatch")
 
 
 def send(

@@ -1,0 +1,96 @@
+"""Which file has which verb.
+
+A file is imported when one of its verbs is used: `tidings --help` needs none of them, and
+`tidings import` not what `tidings demo` needs.
+"""
+
+from importlib import import_module
+from typing import Any, Final, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
+
+
+class Verb(NamedTuple):
+    """Where a verb is, and the line that `tidings --help` has for it: the first of its own help."""
+
+    file: str
+    help: str
+
+
+VERBS: Final = {
+    "serve": Verb(
+        "serving", "Answer HTTP: the API, receipts, banners, public pages. SIGTERM ends it."
+    ),
+    "worker": Verb(
+        "serving", "Send, track and report. Start as many as you like, anywhere; SIGTERM drains."
+    ),
+    "up": Verb(
+        "serving", "Web and workers in one go, each a process of its own; one that ends ends all."
+    ),
+    "sandbox": Verb(
+        "serving",
+        "Make-believe SendGrid, Twilio and X with a ledger and a page that shows what arrived.",
+    ),
+    "migrate": Verb(
+        "operate",
+        "Bring the database's schema up to date. Any number may run at once; one does the work.",
+    ),
+    "doctor": Verb(
+        "operate", "Look at everything that must be right, and say how to mend what is not."
+    ),
+    "channels": Verb(
+        "operate", "Every sender: configured or not, its limits, and whether it is paused and why."
+    ),
+    "send": Verb(
+        "update",
+        "Send an update: the body of POST /v1/updates, as YAML or JSON. Sending it twice sends it once.",
+    ),
+    "dispatch": Verb("update", "Cancel, pause or resume a dispatch."),
+    "watch": Verb(
+        "watch",
+        "Follow a dispatch until it is over; --json prints a line whenever something has moved.",
+    ),
+    "report": Verb("reports", "Who was told, how fast, what failed and whom to call."),
+    "account": Verb(
+        "reports", "What one customer got, when, and whether it arrived; newest first."
+    ),
+    "verify": Verb(
+        "reports",
+        "Compare every delivery with what the sandbox really accepted. Exit code 1 on any difference.",
+    ),
+    "demo": Verb(
+        "demo",
+        "See it work: sandbox, web, two workers, 2,000 people, three updates, the report. No data stays.",
+    ),
+    "banner-token": Verb(
+        "demo", "A banner token for one app user, valid for an hour: what your backend would make."
+    ),
+    "keys": Verb("keys", "API keys."),
+    "import": Verb(
+        "customers",
+        "Import customers from .csv or .jsonl: all of a file, or with --continue its good rows.",
+    ),
+    "audience": Verb("audience", "Who would be told by an update, and why."),
+}
+
+
+class Verbs(TyperGroup):
+    """Lists the verbs from the table, and finds the real one when it is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name, help=verb.help) for name, verb in VERBS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The name, the command and what is left of `args`. Ends with usage when there is no such verb."""
+        name, _, left = super().resolve_command(ctx, args)
+        return name, real_command(name) if name else None, left
+
+
+def real_command(name: str) -> Any:
+    """The command itself, from its file."""
+    part = typer.Typer()
+    import_module(f"dispatcher.cli.{VERBS[name].file}").register(part)
+    return get_group(part).commands[name]
