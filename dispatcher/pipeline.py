@@ -3,7 +3,7 @@
     update.accepted ─ compose ─ update.composed ─ approve ─ update.approved ─ plan ─┬─ slices.waiting
                                                                                     └─ dispatch.planned
     slices.waiting ─ release ─ slice.released.[urgent.]{email,sms,social} ─ send ─ slices.waiting
-    receipts.arrived ─ track          dispatch.planned ─ report
+    receipts.arrived ─ track          dispatch.planned ─ report          export.wanted ─ report
 
 The web takes updates in (`take_in`) and stores receipts (`stages.track.store`); everything else is here.
 A job is only a wake-up: each handler claims its row, and the sweep publishes again what is unfinished.
@@ -44,6 +44,7 @@ PIPELINE: tuple[Wire, ...] = (
     Wire("slice.released.social", send.run, send.PUBLISHES, "social"),
     Wire("receipts.arrived", track.run, (), "evidence"),
     Wire("dispatch.planned", report.run, (), "evidence"),
+    Wire("export.wanted", report.run_export, (), "exports"),
 )
 
 # A consumer has its own connection and slots, so a hanging provider blocks only itself: (batch, slots).
@@ -57,6 +58,7 @@ CONSUMERS: Mapping[str, tuple[int, int]] = {
     "sms": (2, 16),
     "social": (1, 2),
     "evidence": (2, 4),
+    "exports": (1, 2),
 }
 
 

@@ -24,7 +24,8 @@ NOTHING_YET: Final = (
 
 def draw_report(out: Console, report: DispatchReport) -> None:
     """Print everything but the accounts that are fine."""
-    for part in (_header, _speed, _funnel, _failures, _people):
+    parts = (_header, _speed, _funnel, _failures, _people) if report.counted else (_header,)
+    for part in parts:
         for item in part(report):
             out.print(item, markup=False) if isinstance(item, str) else out.print(item)
 
@@ -40,6 +41,11 @@ def _header(report: DispatchReport) -> Iterator[object]:
     yield ""
     totals = ", ".join(f"{n} {status}" for status, n in report.totals.items())
     yield f"Messages: {totals or 'none'}"
+    if report.as_of is None:
+        yield "Who was told is being counted for the first time; ask again in a minute."
+        return
+    if report.stale:
+        yield f"People as counted at {report.as_of:%H:%M:%S} UTC; something has changed since."
     if notice := report.everyone.first_notice:
         yield f"First notice by {notice.deadline:%Y-%m-%d %H:%M} UTC: {notice.state}"
     yield ""

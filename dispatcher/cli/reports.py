@@ -3,6 +3,7 @@
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Final
 
 import aiohttp
@@ -20,9 +21,10 @@ from dispatcher.stages.report import (
     DispatchReport,
     account_deliveries,
     dispatch_report,
-    export_csv,
     latest_dispatch,
+    stream_csv,
     verify_ledger,
+    write_workbook,
 )
 from dispatcher.web.ids import DISPATCH
 
@@ -57,11 +59,17 @@ def report(
     ] = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Every delivery as CSV.")] = False,
+    xlsx: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Every delivery as a workbook.")
+    ] = None,
     addresses: ReadPii = False,
 ) -> None:
     """Who was told, how fast, what failed and whom to call."""
     if as_csv:
-        within(ctx, lambda built: _export(built, dispatch, read_pii=addresses))
+        within(ctx, lambda built: _print_csv(built, dispatch, read_pii=addresses))
+        return
+    if xlsx is not None:
+        within(ctx, lambda built: _write_workbook(built, dispatch, xlsx, read_pii=addresses))
         return
     found = within(ctx, lambda built: _report(built, dispatch))
     if as_json:
@@ -89,12 +97,27 @@ async def _report(built: Context, dispatch: str | None) -> DispatchReport | None
         )
 
 
-async def _export(built: Context, dispatch: str | None, *, read_pii: bool) -> None:
+async def _print_csv(built: Context, dispatch: str | None, *, read_pii: bool) -> None:
     async with built.pool.acquire() as conn:
         number = await _number(built, conn, dispatch)
         if number is not None:
-            async for piece in export_csv(conn, number, read_pii=read_pii):
+            async for piece in stream_csv(conn, number, read_pii=read_pii):
                 sys.stdout.write(piece)
+
+
+async def _write_workbook(
+    built: Context, dispatch: str | None, path: Path, *, read_pii: bool
+) -> None:
+    async with built.pool.acquire() as conn:
+        number = await _number(built, conn, dispatch)
+        if number is None:
+            raise Failure(Exit.USAGE, NOTHING_YET[0])
+        try:
+            with path.open("wb") as out:
+                rows = await write_workbook(conn, number, out, now=built.now(), read_pii=read_pii)
+        except OSError as error:
+            raise Failure(Exit.USAGE, f"{path} cannot be written: {error.strerror}") from None
+    typer.echo(f"{rows} deliveries in {path}", err=True)
 
 
 def account(

@@ -1,9 +1,10 @@
-"""Maintenance: partitions ahead of time, old idempotency keys away, the queue's log short."""
+"""Maintenance: partitions ahead of time, old keys and exports away, the queue's log short."""
 
 from datetime import timedelta
 
 from dispatcher.context import Context
 from dispatcher.jobs import trim
+from dispatcher.stages import report
 
 KEEP_KEYS = timedelta(hours=72)
 
@@ -23,4 +24,5 @@ async def maintain(ctx: Context) -> None:
         await conn.execute(PARTITIONS_SQL, now)
         await conn.execute(OLD_KEYS_SQL, now - KEEP_KEYS)
         await conn.execute(GONE_WORKERS_SQL)
+        await report.remove_expired(conn, now=now)
         await trim(conn)

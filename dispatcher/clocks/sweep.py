@@ -70,6 +70,7 @@ async def _due(conn: Connection, ctx: Context) -> list[Event]:
     if await conn.fetchval(RECEIPTS_SQL, MAX_TRIES):
         events.append(Event("receipts.arrived", 0, 5))
     events += [Event("dispatch.planned", key, 1) for key in await report.due(conn, now=ctx.now())]
+    events += [Event("export.wanted", key, 1) for key in await report.exports_due(conn)]
     return events
 
 

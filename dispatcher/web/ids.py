@@ -9,9 +9,10 @@ from dispatcher.rules.problem import not_found
 INCIDENT: Final = "inc"
 UPDATE: Final = "upd"
 DISPATCH: Final = "dsp"
+EXPORT: Final = "exp"
 UNSUBSCRIBE: Final = "uns"
 
-_WORDS: Final = {INCIDENT: "incident", UPDATE: "update", DISPATCH: "dispatch"}
+_WORDS: Final = {INCIDENT: "incident", UPDATE: "update", DISPATCH: "dispatch", EXPORT: "export"}
 
 
 def number_of(ctx: Context, kind: str, text: str) -> int:

@@ -154,6 +154,12 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
         meaning="Only a paused dispatch can be resumed.",
         remedy="Nothing to do: it is going on.",
     ),
+    "export-not-ready": Kind(
+        status=409,
+        title="The file is not made yet",
+        meaning="A worker is still writing it, has not begun, or had to give it up.",
+        remedy="Look at the export until its state is done; ask again if it has failed.",
+    ),
     "too-large": Kind(
         status=413,
         title="The body is too large",

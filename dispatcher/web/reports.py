@@ -1,20 +1,30 @@
-"""Reports: one dispatch as JSON or CSV, and what one account was told."""
+"""Reports: one dispatch, its accounts, and what one account was told."""
 
-from collections.abc import AsyncIterator
+from typing import Annotated
 
-import structlog
-from aiohttp import web
+from pydantic import Field
 
 from dispatcher.rules.problem import RefusedError
-from dispatcher.stages.report import account_deliveries, dispatch_report, export_csv
+from dispatcher.stages.report import (
+    AccountStanding,
+    account_deliveries,
+    account_in_dispatch,
+    accounts_page,
+    dispatch_report,
+)
+from dispatcher.stages.report.model import StandingWord
 from dispatcher.web.answers import Reply
-from dispatcher.web.boundary import is_database_trouble
 from dispatcher.web.ids import DISPATCH, number_of
 from dispatcher.web.lists import PageQuery, bad_cursor, next_link
 from dispatcher.web.routing import POOL_WAIT_S, Call, Plain
 from dispatcher.web.scopes import Scope
 
-log = structlog.get_logger(__name__)
+
+class AccountsQuery(PageQuery):
+    """`search`: names that contain it, in whatever case; `standing`: accounts that stand so."""
+
+    search: Annotated[str, Field(max_length=200)] = ""
+    standing: StandingWord | None = None
 
 
 async def get_report(call: Plain) -> Reply:
@@ -28,39 +38,41 @@ async def get_report(call: Plain) -> Reply:
     return Reply(report)
 
 
-async def get_report_csv(call: Plain) -> web.StreamResponse:
-    """One line per delivery, streamed; addresses are masked without recipients:read_pii."""
-    name = call.path("dispatch_id")
-    number = number_of(call.ctx, DISPATCH, name)
-    read_pii = call.caller.may(Scope.RECIPIENTS_READ_PII)
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
-        pieces = export_csv(conn, number, read_pii=read_pii)
-        first = await anext(pieces)
-        response = web.StreamResponse(
-            headers={
-                "Content-Type": "text/csv; charset=utf-8",
-                "Content-Disposition": f'attachment; filename="{name}.csv"',
-            }
-        )
-        await response.prepare(call.request)
-        await response.write(first.encode())
-        await _write_rest(call.request, response, pieces)
-    return response
-
-
-async def _write_rest(
-    request: web.Request, response: web.StreamResponse, pieces: AsyncIterator[str]
-) -> None:
-    try:
-        async for piece in pieces:
-            await response.write(piece.encode())
-    except Exception as error:
-        if not is_database_trouble(error):
+async def list_accounts(call: Call[None, AccountsQuery]) -> Reply:
+    """The customers of a dispatch, worst first, then by name: who was told, when first, and how many."""
+    ctx, query = call.ctx, call.query
+    number = number_of(ctx, DISPATCH, call.path("dispatch_id"))
+    async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        try:
+            page = await accounts_page(
+                conn,
+                number,
+                signer=ctx.signer,
+                limit=query.limit,
+                cursor=query.cursor,
+                search=query.search,
+                standing=AccountStanding[query.standing.upper()] if query.standing else None,
+            )
+        except RefusedError as refused:
+            if refused.kind == "invalid-request":
+                raise bad_cursor() from None
             raise
-        # The status is out already: a body cut off is how the client learns that it is incomplete.
-        log.warning("http.export_cut_off", error=type(error).__name__)
-        if request.transport is not None:
-            request.transport.abort()
+    return Reply(page, headers=next_link(call, page.next_cursor))
+
+
+async def get_account(call: Plain) -> Reply:
+    """One customer of a dispatch: each delivery with its history, and who must be phoned."""
+    ctx = call.ctx
+    number = number_of(ctx, DISPATCH, call.path("dispatch_id"))
+    async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        found = await account_in_dispatch(
+            conn,
+            number,
+            call.path("external_id"),
+            signer=ctx.signer,
+            read_pii=call.caller.may(Scope.RECIPIENTS_READ_PII),
+        )
+    return Reply(found)
 
 
 async def list_account_deliveries(call: Call[None, PageQuery]) -> Reply:

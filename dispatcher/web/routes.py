@@ -3,10 +3,16 @@
 from typing import Any, Final
 
 from dispatcher.stages.accept import UpdateIn
-from dispatcher.stages.report import AccountDeliveries, DispatchReport
+from dispatcher.stages.report import (
+    AccountDeliveries,
+    AccountInDispatch,
+    AccountPage,
+    DispatchReport,
+)
 from dispatcher.web import (
     customers,
     dispatches,
+    exports,
     health,
     incidents,
     metrics,
@@ -125,10 +131,44 @@ _API: Final[tuple[Route[Any, Any], ...]] = (
         )
         for suffix in ("", ".json")
     ),
+    get(
+        "/v1/dispatches/{dispatch_id}/accounts",
+        "list_dispatch_accounts",
+        Scope.DELIVERIES_READ,
+        reports.list_accounts,
+        reports.AccountsQuery,
+        AccountPage,
+    ),
+    get(
+        "/v1/dispatches/{dispatch_id}/accounts/{external_id}",
+        "get_dispatch_account",
+        Scope.DELIVERIES_READ,
+        reports.get_account,
+        NoQuery,
+        AccountInDispatch,
+    ),
+    Route(
+        method="POST",
+        path="/v1/dispatches/{dispatch_id}/exports",
+        operation="post_export",
+        guard=Scope.DELIVERIES_READ,
+        handler=exports.post_export,
+        query=NoQuery,
+        body=exports.ExportIn,
+        replies={202: exports.Export},
+    ),
+    get(
+        "/v1/exports/{export_id}",
+        "get_export",
+        Scope.DELIVERIES_READ,
+        exports.get_export,
+        NoQuery,
+        exports.Export,
+    ),
     page(
-        "/v1/dispatches/{dispatch_id}/report.csv",
-        "get_report_csv",
-        reports.get_report_csv,
+        "/v1/exports/{export_id}/file",
+        "get_export_file",
+        exports.get_export_file,
         NoQuery,
         Scope.DELIVERIES_READ,
     ),

@@ -1,7 +1,5 @@
 """Dispatches over HTTP: deliveries page by page, decisions with exact counts, reports, limits."""
 
-import csv
-import io
 from typing import Any
 
 import pytest
@@ -92,15 +90,10 @@ async def test_pause_holds_and_resume_lets_go(api: Api, planned: str) -> None:
     assert not (await api.get(planned)).json["paused"]
 
 
-async def test_the_report_comes_as_json_and_as_csv(api: Api, planned: str) -> None:
+async def test_the_report_comes_as_json(api: Api, planned: str) -> None:
     report = (await api.get(f"{planned}/report")).json
     assert report["dispatch"] == planned.rpartition("/")[2]
     assert set((await api.get(f"{planned}/report.json")).json) == set(report)
-    answer = await api.get(f"{planned}/report.csv")
-    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
-    assert answer.headers["Content-Disposition"].startswith('attachment; filename="dsp_')
-    rows = list(csv.reader(io.StringIO(answer.body.decode())))
-    assert len(rows) == 13
 
 
 async def test_an_accounts_deliveries_can_be_asked_for(api: Api, planned: str) -> None:

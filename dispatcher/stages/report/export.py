@@ -1,134 +1,152 @@
-"""One dispatch's deliveries as CSV, streamed: a million rows pass through, none is kept."""
+"""The job that makes an export: walk the deliveries in blocks, write them as a file, keep it in chunks.
 
-import csv
-import io
-import re
-from collections.abc import AsyncIterator, Iterable
-from datetime import datetime
-from typing import Final
-
-import asyncpg
-
-from channels.model import ChannelKind
-from dispatcher.db import Connection
-from dispatcher.rules.problem import not_found
-from dispatcher.rules.states import NOTIFIED, DeliveryState, Purpose, Shown, SliceState, shown
-from dispatcher.stages.report.gather import TOLD_CODES
-from dispatcher.stages.report.masks import show_address
-from dispatcher.stages.report.people import segment_word, words_for
-
-COLUMNS: Final = (
-    "account",  # the operator's id of the customer; empty for the public post
-    "account_name",
-    "segment",  # of the wording; "public" for the public post
-    "contact",  # the operator's id of the person, empty where none was given
-    "contact_name",
-    "channel",  # email, sms, social, banner
-    "address",  # masked without the right to read personal data
-    "purpose",  # notice, or why else it was sent
-    "status",  # queued … unconfirmed, as everywhere
-    "reason",  # stable word, empty when nothing went wrong
-    "reason_text",  # the same in plain words
-    "advice",  # what to do about it
-    "attempt",  # 1 is the first
-    "maybe_duplicate",  # yes: resent although the first may have left
-    "sent_at",  # when the provider took it; ISO 8601, UTC
-    "notified_at",  # first proof: delivered, displayed or posted
-)
-_PREFETCH: Final = 1_000
-
-EXISTS_SQL: Final = "select update_id from dispatch where id = $1"
-ROWS_SQL: Final = """
-with proof as materialized (
-    select channel, endpoint_id, purpose, min(at) as at from receipt
-    where update_id = $1 and matched and fact = any($3::smallint[])
-    group by channel, endpoint_id, purpose
-)
-select d.channel, d.purpose, d.state, d.reason, d.attempt, d.evidence, d.sent_at, d.done_at, p.at as told_at,
-       s.state as slice_state, s.maybe_duplicate, coalesce(r.segment, a.segment, '') as segment,
-       coalesce(a.external_id, '') as account, coalesce(a.name, '') as account_name, ad.value as address,
-       coalesce(v.name, '') as contact_name, coalesce(c.external_id, '') as contact
-from delivery d
-join slice s on s.id = d.slice_id
-left join rendering r on r.id = s.rendering_id
-left join account a on a.id = d.account_id
-left join address ad on ad.id = d.address_id
-left join contact_version v on v.id = d.contact_version
-left join contact c on c.id = v.contact_id
-left join proof p on p.channel = d.channel and p.endpoint_id = d.endpoint_id and p.purpose = d.purpose
-where d.update_id = $1 and s.dispatch_id = $2
-order by d.channel, d.endpoint_id, d.purpose
+A CSV goes on where a killed worker stopped. A workbook is one archive, packed at its end, so another
+worker begins it anew; its scratch is in temporary files of the process and nobody else needs it.
 """
 
-# What a spreadsheet would run as a formula; a phone number is a known exception, and stays text.
-_FORMULA: Final = re.compile(r"[=+\-@\t\r\n]")
-_PHONE: Final = re.compile(r"\+[0-9•]{3,15}")
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import IO, Final
+
+import asyncpg
+import structlog
+
+from dispatcher.context import Context
+from dispatcher.db import Connection
+from dispatcher.failpoints import reach
+from dispatcher.rules.problem import not_found
+from dispatcher.stages.report.export_store import (
+    MAX_TRIES,
+    LostError,
+    Progress,
+    State,
+    claim,
+    end,
+    restart,
+    step,
+)
+from dispatcher.stages.report.files import CHUNK, Sheets, csv_lines, pieces
+from dispatcher.stages.report.walk import (
+    COLUMNS,
+    EXISTS_SQL,
+    Position,
+    Walk,
+    blocks,
+    next_block,
+)
+
+log = structlog.get_logger(__name__)
+
+_IN_MEMORY: Final = 8 * 1024 * 1024
 
 
-def guarded(cell: str) -> str:
-    """The cell, with an apostrophe in front where a spreadsheet would take it for a formula."""
-    if _FORMULA.match(cell) and not _PHONE.fullmatch(cell):
-        return f"'{cell}"
-    return cell
+async def run_export(ctx: Context, export_id: int) -> None:
+    """Make one export, or go on with it; leaves it alone while another worker has it."""
+    async with ctx.pool.acquire() as conn:
+        held = await claim(conn, export_id)
+    if held is None:
+        return
+    try:
+        if held["tries"] > MAX_TRIES:
+            await _end(ctx, held, "failed")
+        elif held["format"] == "csv":
+            await _make_csv(ctx, held)
+        else:
+            await _make_workbook(ctx, held)
+    except LostError:
+        log.info("export_lost", export_id=export_id)
 
 
-async def export_csv(
+async def _make_csv(ctx: Context, held: asyncpg.Record) -> None:
+    after = Position(held["channel"], held["endpoint_id"], held["purpose"])
+    done = Progress(held["rows"], held["bytes"], held["chunks"], after)
+    if not done.chunks:
+        done = await _store(ctx, held, done, csv_lines([COLUMNS]).encode())
+    async for block in blocks(ctx.pool, _walk(held), done.after):
+        following = done._replace(rows=done.rows + len(block.rows), after=block.after)
+        done = await _store(ctx, held, following, csv_lines(block.rows).encode())
+        await reach("export.after_block")
+    await _end(ctx, held, "done")
+
+
+async def _make_workbook(ctx: Context, held: asyncpg.Record) -> None:
+    async with ctx.pool.acquire() as conn:
+        done = await restart(conn, held)
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as out:
+        sheets = await asyncio.to_thread(Sheets, out, COLUMNS, now=ctx.now())
+        async for block in blocks(ctx.pool, _walk(held), done.after):
+            await asyncio.to_thread(sheets.add, block.rows)
+            done = done._replace(rows=done.rows + len(block.rows), after=block.after)
+            async with ctx.pool.acquire() as conn:
+                await step(conn, held, done)
+            await reach("export.after_block")
+        await _packed(ctx, held, done, sheets)
+        out.seek(0)
+        while piece := await asyncio.to_thread(out.read, CHUNK):
+            done = await _store(ctx, held, done, piece)
+    await _end(ctx, held, "done")
+
+
+async def _packed(ctx: Context, held: asyncpg.Record, done: Progress, sheets: Sheets) -> None:
+    """Close the workbook; packing a million rows may take longer than the lease."""
+    packing = asyncio.create_task(asyncio.to_thread(sheets.close))
+    while not (await asyncio.wait([packing], timeout=10))[0]:
+        async with ctx.pool.acquire() as conn:
+            await step(conn, held, done)
+    await packing
+
+
+async def _store(ctx: Context, held: asyncpg.Record, done: Progress, content: bytes) -> Progress:
+    """Append bytes to the file and note how far it is."""
+    fresh = list(pieces(content))
+    done = done._replace(bytes=done.bytes + len(content), chunks=done.chunks + len(fresh))
+    async with ctx.pool.acquire() as conn:
+        await step(conn, held, done, fresh)
+    return done
+
+
+def _walk(held: asyncpg.Record) -> Walk:
+    return Walk(held["update_id"], held["dispatch_id"], held["account_id"], held["read_pii"])
+
+
+async def _end(ctx: Context, held: asyncpg.Record, state: State) -> None:
+    async with ctx.pool.acquire() as conn:
+        await end(conn, held, state, now=ctx.now())
+
+
+async def stream_csv(
     conn: Connection, dispatch_id: int, *, read_pii: bool = False
 ) -> AsyncIterator[str]:
-    """CSV text (RFC 4180, header first) in pieces of up to 1,000 lines.
+    """The same CSV for a terminal, straight away, header first.
 
     Raises RefusedError (404) at the first piece when there is no such dispatch.
     """
+    walk = await _walk_all(conn, dispatch_id, read_pii=read_pii)
+    yield csv_lines([COLUMNS])
+    after = Position()
+    while block := await next_block(conn, walk, after):
+        yield csv_lines(block.rows)
+        after = block.after
+
+
+async def write_workbook(
+    conn: Connection, dispatch_id: int, out: IO[bytes], *, now: datetime, read_pii: bool = False
+) -> int:
+    """The same workbook into `out`; returns how many rows. Raises RefusedError (404)."""
+    walk = await _walk_all(conn, dispatch_id, read_pii=read_pii)
+    sheets = Sheets(out, COLUMNS, now=now)
+    rows, after = 0, Position()
+    while block := await next_block(conn, walk, after):
+        await asyncio.to_thread(sheets.add, block.rows)
+        rows, after = rows + len(block.rows), block.after
+    await asyncio.to_thread(sheets.close)
+    return rows
+
+
+async def _walk_all(conn: Connection, dispatch_id: int, *, read_pii: bool) -> Walk:
     update_id = await conn.fetchval(EXISTS_SQL, dispatch_id)
     if update_id is None:
         raise not_found("dispatch")
-    yield _lines([COLUMNS])
-    async with conn.transaction(isolation="repeatable_read", readonly=True):
-        cursor = await conn.cursor(ROWS_SQL, update_id, dispatch_id, TOLD_CODES)
-        while rows := await cursor.fetch(_PREFETCH):
-            yield _lines(_cells(row, read_pii=read_pii) for row in rows)
-
-
-def _lines(rows: Iterable[Iterable[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue()
-
-
-def _cells(row: asyncpg.Record, *, read_pii: bool) -> list[str]:
-    kind = ChannelKind.from_code(row["channel"])
-    status = shown(
-        DeliveryState(row["state"]), SliceState(row["slice_state"]), row["attempt"], row["evidence"]
-    )
-    words = words_for(status, row["reason"])
-    known = bool(row["reason"])
-    cells = (
-        row["account"],
-        row["account_name"],
-        segment_word(row["segment"]),
-        row["contact"],
-        row["contact_name"],
-        kind.value,
-        show_address(kind, row["address"], read_pii=read_pii),
-        Purpose(row["purpose"]).name.lower(),
-        status.word,
-        words.code if known else "",
-        words.text if known else "",
-        words.advice if known else "",
-        str(row["attempt"]),
-        "yes" if row["maybe_duplicate"] else "no",
-        _moment(row["sent_at"]),
-        _moment(_told(row, status)),
-    )
-    return [guarded(cell) for cell in cells]
-
-
-def _told(row: asyncpg.Record, status: Shown) -> datetime | None:
-    if status not in NOTIFIED:
-        return None
-    told: datetime | None = row["told_at"] or row["done_at"] or row["sent_at"]
-    return told
-
-
-def _moment(value: datetime | None) -> str:
-    return "" if value is None else value.isoformat().replace("+00:00", "Z")
+    return Walk(update_id, dispatch_id, read_pii=read_pii)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from channels.model import Fact
 from dispatcher.db import Connection
-from dispatcher.rules.states import Purpose, fact_code
+from dispatcher.rules.states import SENT_AT, SETTLED_AT, Purpose, fact_code
 from dispatcher.stages.report.kinds import KIND, Kind, Standing, kind
 from segments.model import Exclusion
 
@@ -25,10 +25,14 @@ TOLD_FACTS: Final = (
 TOLD_CODES: Final = tuple(fact_code(fact) for fact in TOLD_FACTS)
 _COVERED: Final = Exclusion.SHARED_INBOX
 
-# A million deliveries take longer to read than any statement of the flow may.
+# A million deliveries take longer to read than any statement of the flow may. On a fresh partition the
+# planner believes in one row and would loop over all receipts for each delivery: whole updates are
+# joined by hash.
 _LIMITS: Final = """
-set local statement_timeout = '10min'; set local work_mem = '64MB'; set local jit = off
+set local statement_timeout = '10min'; set local work_mem = '64MB'; set local jit = off;
+set local enable_nestloop = off
 """
+LOOPS_SQL: Final = "set local enable_nestloop = on"
 # person is the version of a contact: a fan-out plans each contact once, so it has one version there.
 # kind decides what is shown; stands what it means for the person, who may stand as another does.
 CREATE_SQL: Final = """
@@ -48,20 +52,19 @@ DROP_SQL: Final = "drop table report_row, report_kind, report_person"
 # A copy for the public voice has no rendering segment of its own; '' stands for "the public". The
 # account is asked only where there is no wording: a join would read all accounts.
 ROW_SQL: Final = f"""
-with proof as materialized (
-    select channel, endpoint_id, min(at) as at from receipt
-    where update_id = $1 and purpose = {Purpose.NOTICE:d} and matched and fact = any($2::smallint[])
-    group by channel, endpoint_id
-)
 insert into report_row
 select s.dispatch_id, d.contact_version, d.account_id, d.endpoint_id, {KIND}, {KIND},
-       coalesce(p.at, d.done_at, d.sent_at), d.channel, d.reason,
+       coalesce(p.at, {SETTLED_AT}, {SENT_AT}), d.channel, d.reason,
        coalesce(r.segment, (select a.segment from account a where a.id = d.account_id), '')
 from delivery d
 join slice s on s.id = d.slice_id
             and s.dispatch_id = any(array(select id from dispatch where update_id = $1))
 left join rendering r on r.id = s.rendering_id
-left join proof p on p.channel = d.channel and p.endpoint_id = d.endpoint_id
+left join (
+    select channel, endpoint_id, min(at) as at from receipt
+    where update_id = $1 and purpose = {Purpose.NOTICE:d} and matched and fact = any($2::smallint[])
+    group by channel, endpoint_id
+) as p on p.channel = d.channel and p.endpoint_id = d.endpoint_id
 where d.update_id = $1 and d.purpose = {Purpose.NOTICE:d}
 """
 CELLS_SQL: Final = """
@@ -137,6 +140,7 @@ async def gathered(conn: Connection, update_id: int) -> AsyncIterator[list[Cell]
         if any(cell.covered for cell in cells):
             await conn.execute(COVER_SQL)
         await conn.execute(PERSON_SQL)
+        await conn.execute(LOOPS_SQL)
         await conn.execute("analyze report_row, report_kind, report_person")
         yield cells
         # Not left to the commit: the caller may hold a transaction and gather twice.

@@ -16,8 +16,6 @@ from dispatcher.stages.report.document import VERSION
 from dispatcher.stages.report.gather import gathered
 from dispatcher.stages.report.header import first_notice, read_header
 
-PUBLISHES: tuple[str, ...] = ()
-
 SHARE: Final = 20
 """Counting may take one part in so many of one worker's time."""
 _LOCK_CLASS: Final = 7202604

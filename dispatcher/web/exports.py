@@ -1,0 +1,157 @@
+"""Exports: all deliveries of a dispatch as a file, made by a worker and fetched when it is ready."""
+
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+import structlog
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from dispatcher.context import Context
+from dispatcher.db import Connection, in_transaction
+from dispatcher.stages.report import (
+    Format,
+    State,
+    ask_for_export,
+    export_chunks,
+    find_export,
+)
+from dispatcher.web.answers import Reply, WebRefusedError
+from dispatcher.web.audit import note
+from dispatcher.web.boundary import is_database_trouble
+from dispatcher.web.ids import DISPATCH, EXPORT, number_of
+from dispatcher.web.keys import require
+from dispatcher.web.reading import NoQuery
+from dispatcher.web.routing import POOL_WAIT_S, Call, Plain
+from dispatcher.web.scopes import Scope
+
+log = structlog.get_logger(__name__)
+
+_TYPES: Final = {
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
+
+class ExportIn(BaseModel):
+    """`account`: the operator's id of the one customer it shall be about; all without."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Format
+    account: str | None = Field(default=None, min_length=1, max_length=200)
+
+
+class Export(BaseModel):
+    """A file that is being made, or is there until `expires_at`.
+
+    `rows` counts up while it is made; `bytes` is whole once `state` is done, and `link` is where the
+    file is then. failed: several workers were lost with it; ask again.
+    """
+
+    id: str
+    dispatch: str
+    account: str | None
+    format: Format
+    addresses: bool = Field(description="In full; fetching it needs recipients:read_pii")
+    state: State
+    rows: int
+    bytes: int
+    created_at: datetime
+    expires_at: datetime
+    link: str | None
+
+
+async def post_export(call: Call[ExportIn, NoQuery]) -> Reply:
+    """Ask for the file; addresses are masked without recipients:read_pii. 202, and where to look."""
+    ctx, body = call.ctx, call.body
+    path_id = call.path("dispatch_id")
+    dispatch = number_of(ctx, DISPATCH, path_id)
+    read_pii = call.caller.may(Scope.RECIPIENTS_READ_PII)
+
+    async def work(conn: Connection) -> asyncpg.Record:
+        now = ctx.now()
+        number = await ask_for_export(
+            conn,
+            dispatch,
+            file=body.format,
+            account=body.account,
+            read_pii=read_pii,
+            actor=call.actor,
+            now=now,
+        )
+        await note(
+            conn,
+            at=now,
+            actor=call.actor,
+            action="export.ask",
+            thing=path_id,
+            detail={"format": body.format, "account": body.account, "addresses": read_pii},
+        )
+        return await find_export(conn, number, now=now)
+
+    view = _view(ctx, await in_transaction(ctx.pool, work, rng=ctx.rng))
+    return Reply(view, 202, {"Location": f"/v1/exports/{view.id}"})
+
+
+async def get_export(call: Plain) -> Reply:
+    """How far it is."""
+    return Reply(_view(call.ctx, await _row(call)))
+
+
+async def get_export_file(call: Plain) -> web.StreamResponse:
+    """The file; 409 until it is made, 404 once it has expired."""
+    row = await _row(call)
+    if row["read_pii"]:
+        require(call.caller, Scope.RECIPIENTS_READ_PII)
+    if row["state"] != "done":
+        raise WebRefusedError("export-not-ready")
+    return await send_file(call.ctx, call.request, row)
+
+
+async def send_file(ctx: Context, request: web.Request, row: asyncpg.Record) -> web.StreamResponse:
+    """The file of an export that is done, chunk by chunk; whether the caller may have it is decided."""
+    name = ctx.signer.public_id(DISPATCH, row["dispatch_id"])
+    response = web.StreamResponse(
+        headers={
+            "Content-Type": _TYPES[row["format"]],
+            "Content-Length": str(row["bytes"]),
+            "Content-Disposition": f'attachment; filename="{name}.{row["format"]}"',
+        }
+    )
+    await response.prepare(request)
+    try:
+        async for piece in export_chunks(ctx.pool, row["id"], row["chunks"]):
+            await response.write(piece)
+    except Exception as error:
+        if not (isinstance(error, LookupError) or is_database_trouble(error)):
+            raise
+        # The status is out already: a body cut off is how the client learns that it is incomplete.
+        log.warning("http.export_cut_off", error=type(error).__name__)
+        if request.transport is not None:
+            request.transport.abort()
+    return response
+
+
+async def _row(call: Plain) -> asyncpg.Record:
+    number = number_of(call.ctx, EXPORT, call.path("export_id"))
+    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        return await find_export(conn, number, now=call.ctx.now())
+
+
+def _view(ctx: Context, row: asyncpg.Record) -> Export:
+    public = ctx.signer.public_id(EXPORT, row["id"])
+    return Export(
+        id=public,
+        dispatch=ctx.signer.public_id(DISPATCH, row["dispatch_id"]),
+        account=row["account"],
+        format=row["format"],
+        addresses=row["read_pii"],
+        state=row["state"],
+        rows=row["rows"],
+        bytes=row["bytes"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        link=f"/v1/exports/{public}/file" if row["state"] == "done" else None,
+    )
