@@ -45,7 +45,7 @@ from dispatcher.web.models import (
 from dispatcher.web.pages import get_static
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.receipts import AnyQuery
-from dispatcher.web.report_page import door
+from dispatcher.web.report_page import door, downloads
 from dispatcher.web.report_page import pages as report_pages
 from dispatcher.web.report_page.account_page import get_account_page
 from dispatcher.web.report_page.live import get_events
@@ -379,6 +379,28 @@ _REPORT_PAGES: Final[tuple[Route[Any, Any], ...]] = (
         "/reports/{dispatch_id}/events",
         "report_events",
         get_events,
+        AnyQuery,
+        Guard.REPORT_READER,
+    ),
+    Route(
+        method="POST",
+        path="/reports/{dispatch_id}/files",
+        operation="report_file_wanted",
+        guard=Guard.REPORT_READER,
+        handler=downloads.post_download,
+        query=AnyQuery,
+    ),
+    page(
+        "/reports/{dispatch_id}/files/{export_id}",
+        "report_file_page",
+        downloads.get_download_page,
+        AnyQuery,
+        Guard.REPORT_READER,
+    ),
+    page(
+        "/reports/{dispatch_id}/files/{export_id}/{format}",
+        "report_file",
+        downloads.get_download,
         AnyQuery,
         Guard.REPORT_READER,
     ),

@@ -10,7 +10,8 @@ import pytest
 
 from dispatcher.context import Context
 from dispatcher.db import Connection
-from dispatcher.web.ids import DISPATCH
+from dispatcher.stages.report import run_export
+from dispatcher.web.ids import DISPATCH, EXPORT
 from dispatcher.web.keys import revoke_key
 from dispatcher.web.report_page.links import Grant, make_link, make_token
 from dispatcher.web.scopes import Scope
@@ -18,6 +19,8 @@ from tests.flow.story import MovableClock
 from tests.report.rows import at
 from tests.web.client import Answer, Api, Events, events_of, key_with
 from tests.web.report_story import PHONE, WORDS, Story, prove, tell_story
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 @pytest.fixture
@@ -300,3 +303,41 @@ async def test_the_stream_ends_when_nothing_more_is_to_be_expected(
 
 def stream(api: Api, story: Story) -> AbstractAsyncContextManager[Events]:
     return events_of(api, path=f"{story.path}/events")
+
+
+async def test_a_download_is_asked_for_waited_for_and_fetched_without_script(
+    anonymous: Api, ctx: Context, story: Story
+) -> None:
+    visitor = await linked(anonymous, ctx, story)
+    asked = await visitor.call("POST", f"{story.path}/files", raw=b"format=csv", headers=FORM)
+    assert asked.status == 303
+    place = asked.headers["Location"]
+    waiting = await visitor.get(place)
+    assert b'http-equiv="refresh"' in waiting.body
+    assert "0 lines so far" in text_of(waiting)
+    number = ctx.signer.read_public_id(EXPORT, place.rpartition("/")[2])
+    await run_export(ctx, number)
+    assert "Your file is ready" in text_of(await visitor.get(place))
+    file = await visitor.get(f"{place}/csv")
+    assert file.headers["Content-Disposition"].startswith("attachment")
+    assert b"Big & Co" in file.body
+    assert PHONE.encode() not in file.body
+
+
+async def test_files_of_others_and_forms_of_other_sites_are_refused(
+    anonymous: Api, ctx: Context, story: Story
+) -> None:
+    full = await linked(anonymous, ctx, story, read_pii=True)
+    place = (
+        await full.call("POST", f"{story.path}/files", raw=b"format=xlsx", headers=FORM)
+    ).headers["Location"]
+    masked = await linked(anonymous, ctx, story)
+    assert (await full.get(place)).status == 200
+    assert (await masked.get(place)).status == 404
+    assert (await full.get(f"{place}/xlsx")).status == 404  # not made yet
+    foreign = {**FORM, "Sec-Fetch-Site": "cross-site"}
+    answer = await full.call("POST", f"{story.path}/files", raw=b"format=csv", headers=foreign)
+    assert answer.status == 403
+    assert (
+        await anonymous.call("POST", f"{story.path}/files", raw=b"", headers=FORM)
+    ).status == 403

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from channels.model import ChannelKind
 from dispatcher.db import Connection
+from dispatcher.rules.states import DeliveryState
 from dispatcher.stages.report import show_address
 from dispatcher.stages.report.model import PersonRow
 from templates.slots import Filler, Person, fill, slots_from_json
@@ -28,7 +29,7 @@ where a.external_id = $2 and u.update_id = (select update_id from dispatch where
 """
 ZONE_SQL: Final = "select id, time_zone from account where external_id = $1"
 # No index of deliveries begins with the account: the account's own endpoints lead to them by key.
-TEXTS_SQL: Final = """
+TEXTS_SQL: Final = f"""
 with mine as materialized (
     select ce.endpoint_id from contact c join contact_endpoint ce on ce.contact_id = c.id
     where c.account_id = $1
@@ -38,8 +39,9 @@ from delivery d
 join slice s on s.id = d.slice_id
 join rendering r on r.id = s.rendering_id
 where d.update_id = (select update_id from dispatch where id = $2) and s.dispatch_id = $2
-  and d.channel = any('{1,2,3,4}'::smallint[]) and d.account_id = $1
+  and d.channel = any('{{1,2,3,4}}'::smallint[]) and d.account_id = $1
   and d.endpoint_id = any(array(select endpoint_id from mine))
+  and (d.state = {DeliveryState.ACCEPTED:d} or d.evidence <> 0)
 order by r.channel, r.id
 """
 # A banner has a severity and a link beside its words.

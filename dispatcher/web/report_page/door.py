@@ -79,7 +79,7 @@ def for_readers(handler: Handler[Q]) -> Callable[[Call[None, Q]], Awaitable[web.
 
     async def admitted(call: Call[None, Q]) -> web.StreamResponse:
         visit = await _visit(call)
-        return _refused() if visit is None else await handler(call, visit)
+        return refused() if visit is None else await handler(call, visit)
 
     return admitted
 
@@ -107,7 +107,7 @@ async def open_link(call: Plain) -> web.Response:
     async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
         found = await _granted(conn, ctx, token)
     if found is None:
-        return _refused()
+        return refused()
     grant, account = found
     path = report_path(ctx.signer, grant.dispatch, account)
     response = page("report_opening.html", {"path": path, "brand": ctx.settings.brand})
@@ -175,5 +175,6 @@ def _fitting(call: Call[None, Q], grant: Grant, account: str | None) -> Visit | 
     )
 
 
-def _refused() -> web.Response:
+def refused() -> web.Response:
+    """The page for whoever has no right to look, the same for whatever they asked for."""
     return page("report_refused.html", {}, status=403)

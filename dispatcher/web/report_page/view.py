@@ -88,8 +88,12 @@ def headline(people: int | None, notified: int, to_phone: int) -> tuple[Verdict,
         return (Verdict("open", "It is still being counted who was told."),)
     if not people:
         return (Verdict("open", "There was nobody to tell."),)
-    have = "person has" if people == 1 else "people have"
-    told = f"{number(notified)} of {number(people)} {have} proof of the notice;"
+    share = (
+        f"All {number(people)}"
+        if people == notified > 1
+        else f"{number(notified)} of {number(people)}"
+    )
+    told = f"{share} {'person has' if people == 1 else 'people have'} proof of the notice;"
     calls = f"{number(to_phone)} must be phoned." if to_phone else "nobody must be phoned."
     return (
         Verdict("good" if notified == people else "open", told),

@@ -73,6 +73,21 @@ def counted(value: int, one: str, many: str) -> str:
     return f"{value:,} {one if value == 1 else many}"
 
 
+def size(count: int) -> str:
+    """`12 kB`, `3.4 MB`."""
+    kilo = 1000
+    if count < kilo:
+        return f"{count} bytes"
+    return f"{count / kilo:.0f} kB" if count < kilo**2 else f"{count / kilo**2:.1f} MB"
+
+
+def status(channel: str, word: str) -> str:
+    """What became of a message. A banner is not sent: it waits until its reader comes."""
+    if channel == "banner" and word == "accepted":
+        return "waits in the product, not seen yet"
+    return STATUSES[word]
+
+
 def percent(part: int, whole: int) -> str:
     """`95%`; never 100 % while somebody is missing, never 0 % while somebody is not."""
     if not whole:
