@@ -30,7 +30,7 @@ VERBS: Final = {
         "serving", "Web and workers in one go, each a process of its own; one that ends ends all."
     ),
     "sandbox": Verb(
-        "serving",
+        "sandbox",
         "Make-believe SendGrid, Twilio and X with a ledger and a page that shows what arrived.",
     ),
     "migrate": Verb(
