@@ -9,7 +9,6 @@ from dispatcher.cli.base import Exit, Failure, execute, settings_of, until_stopp
 from dispatcher.cli.processes import Children, command
 from dispatcher.config import Settings
 
-
 Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")]
 Port = Annotated[
     int | None, typer.Option(help="Port to listen on.", min=0, max=65535, show_default="8080")
