@@ -27,6 +27,7 @@ from dispatcher.stages.report import (
     write_workbook,
 )
 from dispatcher.web.ids import DISPATCH
+from dispatcher.web.report_page.links import DEFAULT_HOURS, MAX_HOURS, Link, make_link
 
 LEDGER_PAGE: Final = 100_000
 _LEDGER_TIMEOUT: Final = aiohttp.ClientTimeout(total=120, connect=5)
@@ -57,14 +58,32 @@ def report(
         str | None,
         typer.Argument(metavar="[DISPATCH]", help="Its id, dsp_…; without one, the newest."),
     ] = None,
+    *,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Every delivery as CSV.")] = False,
     xlsx: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Every delivery as a workbook.")
     ] = None,
     addresses: ReadPii = False,
+    link: Annotated[
+        bool, typer.Option("--link", help="Print a link that opens the report in a browser.")
+    ] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            "--account", metavar="ACCOUNT", help="With --link: this customer's page only."
+        ),
+    ] = None,
+    hours: Annotated[
+        int, typer.Option(help="With --link: how long it works.", min=1, max=MAX_HOURS)
+    ] = DEFAULT_HOURS,
 ) -> None:
     """Who was told, how fast, what failed and whom to call."""
+    if link or only is not None:
+        _check_link(link, only)
+        made = within(ctx, lambda b: _link(b, dispatch, only, hours=hours, read_pii=addresses))
+        _print_link(made, as_json)
+        return
     if as_csv:
         within(ctx, lambda built: _print_csv(built, dispatch, read_pii=addresses))
         return
@@ -85,6 +104,28 @@ async def _number(built: Context, conn: Connection, dispatch: str | None) -> int
     if dispatch is None:
         return await latest_dispatch(conn)
     return number_of(built.signer, DISPATCH, dispatch, "dispatch")
+
+
+def _check_link(link: bool, only: str | None) -> None:
+    if only is not None and not link:
+        raise Failure(Exit.USAGE, "--account goes with --link; see also: tidings account ACCOUNT")
+
+
+def _print_link(made: Link, as_json: bool) -> None:
+    if as_json:
+        print_json({"url": made.url, "expires_at": made.expires_at})
+    else:
+        typer.echo(f"{made.url}\nIt works until {made.expires_at:%Y-%m-%d %H:%M} UTC.")
+
+
+async def _link(
+    built: Context, dispatch: str | None, account: str | None, *, hours: int, read_pii: bool
+) -> Link:
+    async with built.pool.acquire() as conn, conn.transaction():
+        number = await _number(built, conn, dispatch)
+        if number is None:
+            raise Failure(Exit.USAGE, *NOTHING_YET)
+        return await make_link(conn, built, number, account=account, hours=hours, read_pii=read_pii)
 
 
 async def _report(built: Context, dispatch: str | None) -> DispatchReport | None:
