@@ -15,9 +15,9 @@ import uvloop
 
 from benchmarks import banner, fanout, growth, mail, receipts, texts, urgency, workers
 from benchmarks.result import Row, draw
-from benchmarks.stand import Stand, say, stand
+from benchmarks.stand import Sizes, Stand, say, stand
 
-Bench = Callable[[Stand, float], Awaitable[list[Row]]]
+Bench = Callable[[Stand, Sizes], Awaitable[list[Row]]]
 
 BENCHES: Final[Mapping[str, Bench]] = {
     "fanout": fanout.run,
@@ -38,22 +38,25 @@ def _options() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}")
     parser.add_argument("--scale", type=float, default=1.0, help="of all sizes (default: 1)")
     parser.add_argument("--quick", action="store_true", help=f"as --scale {QUICK}")
+    parser.add_argument("--old", type=int, default=Sizes().old, help="old deliveries of `growth`")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--out", type=Path, default=RESULTS, help="file for the JSON")
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+    if options.quick:
+        options.scale = QUICK
     return options
 
 
-async def run(names: Sequence[str], scale: float) -> list[Row]:
+async def run(names: Sequence[str], sizes: Sizes) -> list[Row]:
     """The benches by name, all when none is named, one after the other."""
     rows: list[Row] = []
     async with stand() as place:
         for name in names or BENCHES:
             began = time.monotonic()
             say(f"{name} begins")
-            found = await BENCHES[name](place, scale)
+            found = await BENCHES[name](place, sizes)
             for row in found:
                 row.judge_house()
             rows += found
@@ -66,14 +69,14 @@ async def _main(options: argparse.Namespace) -> list[Row]:
     assert task is not None
     # As Ctrl-C does: what was started is ended in order.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await run(options.names, QUICK if options.quick else options.scale)
+    return await run(options.names, Sizes(options.scale, options.old))
 
 
 def _document(rows: Sequence[Row], options: argparse.Namespace, seconds: float) -> dict[str, Any]:
     return {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(seconds),
-        "scale": QUICK if options.quick else options.scale,
+        "scale": options.scale,
         "machine": {
             "cores": psutil.cpu_count(),
             "memory_gib": round(psutil.virtual_memory().total / 2**30),

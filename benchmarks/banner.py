@@ -11,7 +11,7 @@ import orjson
 
 from benchmarks.meter import Meter
 from benchmarks.result import Aim, Row
-from benchmarks.stand import Case, Stand, say
+from benchmarks.stand import Case, Sizes, Stand, say
 from benchmarks.story import word
 from benchmarks.wire import fetch
 from channels.model import ChannelKind
@@ -37,9 +37,9 @@ where ce.channel = 4 order by ce.endpoint_id limit $1
 """
 
 
-async def run(stand: Stand, scale: float) -> list[Row]:
+async def run(stand: Stand, sizes: Sizes) -> list[Row]:
     """Three in five people are app users."""
-    streams = _as_files_allow(max(50, int(STREAMS * min(scale, 1))))
+    streams = _as_files_allow(min(STREAMS, sizes.of(STREAMS, least=50)))
     async with stand.case(streams * 2, channels=[ChannelKind.BANNER]) as case:
         users = [(row[0], row[1]) for row in await case.conn.fetch(USERS_SQL, streams)]
         await _hash(case, [user for user, _ in users])

@@ -5,7 +5,7 @@ import time
 
 from benchmarks.meter import Meter, size
 from benchmarks.result import Aim, Row
-from benchmarks.stand import Case, Stand, say
+from benchmarks.stand import Case, Sizes, Stand, say
 from benchmarks.story import word
 from dispatcher.stages import plan
 
@@ -14,11 +14,11 @@ BARE_TABLE_SQL = "create table bare (like delivery including all) with (fillfact
 BARE_INSERT_SQL = "insert into bare select * from delivery where update_id = $1"
 
 
-async def run(stand: Stand, scale: float) -> list[Row]:
+async def run(stand: Stand, sizes: Sizes) -> list[Row]:
     """100,000 people and a million."""
     rows = []
     for people in (100_000, 1_000_000):
-        n = max(1000, int(people * scale))
+        n = sizes.of(people, least=1000)
         async with stand.case(n) as case:
             rows.append(await _measure(case, n))
     return rows

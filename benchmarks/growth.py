@@ -5,14 +5,15 @@ from datetime import timedelta
 from benchmarks.mail import WORKERS
 from benchmarks.meter import Meter, size
 from benchmarks.result import Aim, Row
-from benchmarks.stand import Case, Process, Stand, say, start_sink
+from benchmarks.stand import Case, Process, Sizes, Stand, say, start_sink
 from benchmarks.story import SPAN_SQL, accept_paused, go, until_planned, until_sent
 from channels.model import ChannelKind
 from dispatcher.cli.processes import Children
 
 AIM_RATIO = 0.9
-OLD = 10_000_000
 AGE = timedelta(days=40)
+# Our own people are always told, and would be most of a small audience.
+CUSTOMERS = ("enterprise", "smb")
 OLD_UPDATE_SQL = """
 with i as (
     insert into incident (source, external_id, visibility, severity, status, started_at, resolved_at)
@@ -48,9 +49,9 @@ select $2, i, 2, $1 from generate_series(1::bigint, $3::bigint) i
 """
 
 
-async def run(stand: Stand, scale: float, old: int = OLD) -> list[Row]:
+async def run(stand: Stand, sizes: Sizes) -> list[Row]:
     """One population, one pair of workers; the audience narrows to a part of it."""
-    n = max(2000, int(1_000_000 * scale))
+    n = sizes.of(1_000_000, least=2000)
     async with Children(grace_s=5) as children:
         sink = await start_sink(children, stand.folder)
         async with stand.case(n, channels=[ChannelKind.EMAIL], sink=sink) as case:
@@ -63,7 +64,7 @@ async def run(stand: Stand, scale: float, old: int = OLD) -> list[Row]:
             rows[2].aims.append(Aim("of the first", rows[2].product / rows[0].product, AIM_RATIO))
             for row in rows:
                 row.bare, row.bare_what = rows[0].product, "the first"
-            added = await _grow_old(case, n, max(n, int(old * min(scale, 1))))
+            added = await _grow_old(case, n, sizes.of(sizes.old, least=n))
             later = await _send(case, sink, 9, "tenth", f"beside {added:,} old ones")
             later.bare, later.bare_what = rows[1].product, "without"
             later.aims.append(Aim("of without", later.product / rows[1].product, AIM_RATIO))
@@ -72,7 +73,7 @@ async def run(stand: Stand, scale: float, old: int = OLD) -> list[Row]:
 
 async def _send(case: Case, sink: Process, number: int, component: str, name: str) -> Row:
     before = await size(case.conn)
-    accepted = await accept_paused(case, number, component=component)
+    accepted = await accept_paused(case, number, component=component, segments=CUSTOMERS)
     await until_planned(case, accepted)
     await case.conn.execute("checkpoint")
     meter = Meter(case.postmaster, [one.pid for one in case.workers], [sink.pid]).start()

@@ -6,7 +6,7 @@ import time
 from benchmarks.meter import Meter, size
 from benchmarks.result import Aim, Row
 from benchmarks.sinks import mail_capacity
-from benchmarks.stand import Case, Process, Stand, say, start_sink, stats
+from benchmarks.stand import Case, Process, Sizes, Stand, say, start_sink, stats
 from benchmarks.story import SPAN_SQL, accept, go, plan_paused, until_sent
 from channels.model import ChannelKind
 from dispatcher.cli.processes import Children
@@ -31,9 +31,9 @@ select not exists (select from receipt_batch)
 """
 
 
-async def run(stand: Stand, scale: float) -> list[Row]:
+async def run(stand: Stand, sizes: Sizes) -> list[Row]:
     """Send only; with a receipt each; and everything from the accepted update on."""
-    n = max(2000, int(200_000 * scale))
+    n = sizes.of(200_000, least=2000)
     rows = []
     for name, variant in (
         ("send only", send_only),

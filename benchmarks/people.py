@@ -2,7 +2,7 @@
 
 Components say whom an incident concerns: `all` is used by every account, `some` by 45 % (so a P0 or P1
 makes about 1.3 deliveries for each person there is), `tenth` and `hundredth` by the first accounts,
-`rare` by one account in a hundred, spread evenly.
+`rare` by one account in a hundred, spread evenly. One account in 200 is our own people, who are always told.
 """
 
 from datetime import datetime
@@ -25,8 +25,8 @@ _ACCOUNTS: Final = """
 insert into account (id, external_id, name, attributes, segment, segment_rule, created_at, updated_at)
 overriding system value
 select i, 'acct-' || i, 'Account ' || i,
-       case when i % 20 = 0 then '{"kind": "staff"}'::jsonb
-            when i % 20 < 4 then '{"tier": "enterprise"}'::jsonb else '{}'::jsonb end,
+       case when i % 200 = 0 then '{"kind": "staff"}'::jsonb
+            when i % 20 < 3 then '{"tier": "enterprise"}'::jsonb else '{}'::jsonb end,
        '', '', $2::timestamptz, $2::timestamptz
 from generate_series(1, greatest($1::bigint / 10, 1)) i
 """

@@ -8,7 +8,7 @@ import asyncpg
 from benchmarks.meter import Meter, size
 from benchmarks.result import Aim, Row
 from benchmarks.sink import EVENTS_A_REQUEST, delivered, webhook
-from benchmarks.stand import Case, Stand, say
+from benchmarks.stand import Case, Sizes, Stand, say
 from benchmarks.story import plan_paused
 from benchmarks.wire import pour
 from channels.model import ChannelKind
@@ -28,9 +28,9 @@ where update_id = $1
 BARE_TABLE_SQL = "create table bare (like receipt including all)"
 
 
-async def run(stand: Stand, scale: float) -> list[Row]:
+async def run(stand: Stand, sizes: Sizes) -> list[Row]:
     """Ingest first, with nobody applying; then apply, with nobody asking."""
-    n = max(2000, int(200_000 * scale))
+    n = sizes.of(200_000, least=2000)
     async with stand.case(n, channels=[ChannelKind.EMAIL]) as case:
         accepted = await plan_paused(case, 1)
         await case.conn.execute(SENT_SQL, accepted.update_id)

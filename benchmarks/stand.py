@@ -46,6 +46,18 @@ def say(*words: object) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large everything is: `scale` of the full sizes, `old` deliveries of earlier months."""
+
+    scale: float = 1.0
+    old: int = 10_000_000
+
+    def of(self, full: int, *, least: int = 1) -> int:
+        """A full size scaled, but not below what makes sense."""
+        return max(least, int(full * self.scale))
+
+
+@dataclass(frozen=True, slots=True)
 class Process:
     """A child of ours; `url` where it listens, if it does."""
 

@@ -1,5 +1,6 @@
 """Updates as a bench posts them, and the stages run by hand where a bench measures one of them."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +24,12 @@ from slice where dispatch_id = $1 and intent_at is not null
 
 
 def body(
-    number: int, *, component: str = "all", severity: str = "P1", title: str = ""
+    number: int,
+    *,
+    component: str = "all",
+    severity: str = "P1",
+    title: str = "",
+    segments: Sequence[str] = ("enterprise", "smb", "internal"),
 ) -> dict[str, Any]:
     """An update of incident `number`, as it is posted to the API."""
     return {
@@ -35,6 +41,7 @@ def body(
             "component_ids": [component],
         },
         "status": "investigating",
+        "audience": {"segments": list(segments)},
         "facts": {
             "title": title or "Some customers cannot check out",
             "impact": "About one in five card payments fails at checkout.",
@@ -45,7 +52,7 @@ def body(
     }
 
 
-async def accept(case: Case, number: int, **more: str) -> AcceptedUpdate:
+async def accept(case: Case, number: int, **more: Any) -> AcceptedUpdate:
     """Take one update in, as the web does; workers that run take it from here."""
     update = UpdateIn.model_validate(body(number, **more))
     return await in_transaction(
@@ -55,7 +62,7 @@ async def accept(case: Case, number: int, **more: str) -> AcceptedUpdate:
     )
 
 
-async def accept_paused(case: Case, number: int, **more: str) -> AcceptedUpdate:
+async def accept_paused(case: Case, number: int, **more: Any) -> AcceptedUpdate:
     """Accepted and paused at once: workers plan it, and nothing leaves before `go`."""
     update = UpdateIn.model_validate(body(number, **more))
 
@@ -74,7 +81,7 @@ async def until_planned(case: Case, accepted: AcceptedUpdate) -> None:
     await case.until(PLANNED_SQL, accepted.dispatch_id, what="planning")
 
 
-async def word(case: Case, number: int, **more: str) -> AcceptedUpdate:
+async def word(case: Case, number: int, **more: Any) -> AcceptedUpdate:
     """Accepted and approved, ready for the fan-out; in this process."""
     accepted = await accept(case, number, **more)
     await compose.run(case.ctx, accepted.update_id)
@@ -82,7 +89,7 @@ async def word(case: Case, number: int, **more: str) -> AcceptedUpdate:
     return accepted
 
 
-async def plan_paused(case: Case, number: int, **more: str) -> AcceptedUpdate:
+async def plan_paused(case: Case, number: int, **more: Any) -> AcceptedUpdate:
     """Planned in this process, and paused, so that nothing leaves before `go`."""
     accepted = await word(case, number, **more)
     dispatch = accepted.dispatch_id

@@ -9,7 +9,7 @@ import aiohttp
 from benchmarks.mail import measure_sending
 from benchmarks.result import Aim, Row
 from benchmarks.sinks import text_capacity
-from benchmarks.stand import Process, Stand, start_sink
+from benchmarks.stand import Process, Sizes, Stand, start_sink
 from benchmarks.story import plan_paused
 from benchmarks.wire import fetch
 from channels.model import ChannelKind
@@ -19,9 +19,9 @@ AIM_RATIO = 0.65
 IN_FLIGHT = 50
 
 
-async def run(stand: Stand, scale: float) -> list[Row]:
+async def run(stand: Stand, sizes: Sizes) -> list[Row]:
     """Two in five people have a phone."""
-    people = max(1000, int(50_000 * scale))
+    people = sizes.of(50_000, least=1000)
     async with Children(grace_s=5) as children:
         sink = await start_sink(children, stand.folder)
         async with stand.case(people, channels=[ChannelKind.SMS], sink=sink) as case:

@@ -9,7 +9,7 @@ import aiohttp
 from benchmarks.meter import Meter
 from benchmarks.result import Aim, Row
 from benchmarks.sink import MARK
-from benchmarks.stand import Case, Process, Stand, say, start_sink, stats
+from benchmarks.stand import Case, Process, Sizes, Stand, say, start_sink, stats
 from benchmarks.story import body, go, word
 from channels.model import ChannelKind
 from dispatcher.cli.processes import Children
@@ -51,10 +51,10 @@ update dispatch set state = 'sending', planned_at = now() where update_id = $1
 STILL_SQL = "select coalesce(sum(n), 0)::int from slice where update_id = $1 and state = 0"
 
 
-async def run(stand: Stand, scale: float) -> list[Row]:
+async def run(stand: Stand, sizes: Sizes) -> list[Row]:
     """Where no limit binds, workers are busy to the brim; at the shipped limit, moments are reserved."""
-    n = max(1000, int(1_000_000 * scale))
-    updates = UPDATES if scale >= 0.1 else 3
+    n = sizes.of(1_000_000, least=1000)
+    updates = UPDATES if sizes.scale >= 0.1 else 3
     return [
         await _case(stand, n, updates, None, "no limit binds"),
         await _case(stand, n, updates, SHIPPED_LIMIT, f"{SHIPPED_LIMIT:,} mails/s"),

@@ -2,7 +2,7 @@
 
 from benchmarks.mail import measure_sending
 from benchmarks.result import Row
-from benchmarks.stand import Stand, start_sink
+from benchmarks.stand import Sizes, Stand, start_sink
 from benchmarks.story import plan_paused
 from channels.model import ChannelKind
 from dispatcher.cli.processes import Children
@@ -10,9 +10,9 @@ from dispatcher.cli.processes import Children
 LATENCY_S = 0.05
 
 
-async def run(stand: Stand, scale: float) -> list[Row]:
+async def run(stand: Stand, sizes: Sizes) -> list[Row]:
     """The reference is one worker."""
-    n = max(2000, int(100_000 * scale))
+    n = sizes.of(100_000, least=2000)
     rows: list[Row] = []
     for workers in (1, 2, 4):
         async with Children(grace_s=5) as children:
