@@ -11,6 +11,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
 from pydantic import SecretStr
 
 from dispatcher.config import DatabaseSettings, EmbeddedSettings, Settings
@@ -33,6 +34,15 @@ _FAST = {
 # Making a database is making 300 files: 20 ms in memory, 100 to 1,000 on a disk that others use too.
 _MEMORY = Path("/dev/shm")  # noqa: S108 -- our folder in it is made for its owner only
 _MEMORY_NEEDED = 4 * 2**30
+
+
+@pytest.fixture(autouse=True)
+def _plain_tracebacks() -> None:
+    """Where rich is installed, structlog draws every frame with all its variables: seconds each."""
+    plain = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
+    structlog.configure(processors=[structlog.processors.add_log_level, plain])
 
 
 @pytest.fixture(scope="session")
