@@ -9,7 +9,7 @@ import sys
 import uvloop
 from aiohttp import web
 
-from dispatcher.cli.base import until_stopped
+from benchmarks.child import until_told
 
 FIRST = b'id: 0\nevent: snapshot\ndata: {"items":[]}\n\n'
 
@@ -42,12 +42,11 @@ async def main() -> None:
     app.router.add_post("/tell", streams.tell)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    async with until_stopped(with_stdin=True) as stop:
-        await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
-        sys.stdout.write(f"http://127.0.0.1:{runner.addresses[0][1]}\n")
-        sys.stdout.flush()
-        await stop.wait()
-        await runner.cleanup()
+    await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
+    sys.stdout.write(f"http://127.0.0.1:{runner.addresses[0][1]}\n")
+    sys.stdout.flush()
+    await until_told()
+    await runner.cleanup()
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from benchmarks.child import until_told
 from benchmarks.wire import END_OF_HEAD, body_length, exchange, prepare
-from dispatcher.cli.base import until_stopped
 
 EVENTS_A_REQUEST: Final = 100
 POSTERS: Final = 8
@@ -171,19 +171,16 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     got = Got(options.delay)
     mails: asyncio.Queue[bytes] | None = asyncio.Queue() if options.receipts else None
-    async with until_stopped(with_stdin=True) as stop:
-        server = await loop.create_server(lambda: Provider(got, mails), "127.0.0.1", 0)
-        sys.stdout.write(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}\n")
-        sys.stdout.flush()
-        posting = [
-            asyncio.create_task(_post(got, options.receipts, mails))
-            for _ in range(POSTERS if mails is not None else 0)
-            if mails is not None
-        ]
-        await stop.wait()
-        for task in posting:
-            task.cancel()
-        server.close()
+    server = await loop.create_server(lambda: Provider(got, mails), "127.0.0.1", 0)
+    sys.stdout.write(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    posting: list[asyncio.Task[None]] = []
+    if mails is not None:
+        posting = [asyncio.create_task(_post(got, options.receipts, mails)) for _ in range(POSTERS)]
+    await until_told()
+    for task in posting:
+        task.cancel()
+    server.close()
 
 
 if __name__ == "__main__":

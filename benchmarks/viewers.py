@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import orjson
 import uvloop
 
+from benchmarks.child import until_told
 from benchmarks.wire import prepare
-from dispatcher.cli.base import until_stopped
 
 OPENING_AT_ONCE = 50
 
@@ -69,14 +69,13 @@ async def main(url: str, tokens: Sequence[str]) -> None:
         times = await asyncio.gather(*(viewer.told for viewer in viewers))
         print(orjson.dumps(sorted(times)).decode(), flush=True)
 
-    async with until_stopped(with_stdin=True) as stop:
-        following = asyncio.create_task(follow())
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([following, stopping], return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if following.done():
-            following.result()
-        following.cancel()
+    following = asyncio.create_task(follow())
+    told = asyncio.create_task(until_told())
+    await asyncio.wait([following, told], return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if following.done():
+        following.result()
+    following.cancel()
 
 
 if __name__ == "__main__":
