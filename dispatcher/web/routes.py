@@ -45,10 +45,7 @@ from dispatcher.web.models import (
 from dispatcher.web.pages import get_static
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.receipts import AnyQuery
-from dispatcher.web.report_page import door, downloads
-from dispatcher.web.report_page import pages as report_pages
-from dispatcher.web.report_page.account_page import get_account_page
-from dispatcher.web.report_page.live import get_events
+from dispatcher.web.report_page.routes import REPORT_ROUTES
 from dispatcher.web.routing import Route
 from dispatcher.web.rows import act, get, page, put
 from dispatcher.web.scopes import Guard, Scope
@@ -179,16 +176,6 @@ _API: Final[tuple[Route[Any, Any], ...]] = (
         reports.list_account_deliveries,
         PageQuery,
         AccountDeliveries,
-    ),
-    Route(
-        method="POST",
-        path="/v1/dispatches/{dispatch_id}/links",
-        operation="make_report_link",
-        guard=Scope.DELIVERIES_READ,
-        handler=door.post_link,
-        query=NoQuery,
-        body=door.LinkIn,
-        replies={201: door.LinkView},
     ),
     act(
         "/v1/dispatches/{dispatch_id}/cancel",
@@ -366,57 +353,10 @@ _PAGES: Final[tuple[Route[Any, Any], ...]] = (
     ),
 )
 
-_REPORT_PAGES: Final[tuple[Route[Any, Any], ...]] = (
-    page("/r/{token}", "open_report_link", door.open_link, AnyQuery),
-    page(
-        "/reports/{dispatch_id}",
-        "report_page",
-        report_pages.get_report_page,
-        report_pages.ReportQuery,
-        Guard.REPORT_READER,
-    ),
-    page(
-        "/reports/{dispatch_id}/events",
-        "report_events",
-        get_events,
-        AnyQuery,
-        Guard.REPORT_READER,
-    ),
-    Route(
-        method="POST",
-        path="/reports/{dispatch_id}/files",
-        operation="report_file_wanted",
-        guard=Guard.REPORT_READER,
-        handler=downloads.post_download,
-        query=AnyQuery,
-    ),
-    page(
-        "/reports/{dispatch_id}/files/{export_id}",
-        "report_file_page",
-        downloads.get_download_page,
-        AnyQuery,
-        Guard.REPORT_READER,
-    ),
-    page(
-        "/reports/{dispatch_id}/files/{export_id}/{format}",
-        "report_file",
-        downloads.get_download,
-        AnyQuery,
-        Guard.REPORT_READER,
-    ),
-    page(
-        "/reports/{dispatch_id}/accounts/{external_id}",
-        "report_account_page",
-        get_account_page,
-        AnyQuery,
-        Guard.REPORT_READER,
-    ),
-)
-
 _OPERATION: Final[tuple[Route[Any, Any], ...]] = (
     get("/healthz", "healthz", Guard.OPEN, health.healthz, NoQuery, health.Health),
     get("/readyz", "readyz", Guard.OPEN, health.readyz, NoQuery, health.Health),
     page("/metrics", "metrics", metrics.get_metrics, AnyQuery),
 )
 
-ROUTES: Final = (*_API, *_CUSTOMERS, *_BANNER, *_PAGES, *_REPORT_PAGES, *_OPERATION)
+ROUTES: Final = (*_API, *_CUSTOMERS, *_BANNER, *_PAGES, *REPORT_ROUTES, *_OPERATION)

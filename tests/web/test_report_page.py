@@ -1,8 +1,9 @@
 """The report as its reader gets it: who may open it, and what it says to whom."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import timedelta
 from html import unescape
 
@@ -11,9 +12,11 @@ import pytest
 from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.stages.report import run_export
+from dispatcher.web.answers import WebRefusedError
 from dispatcher.web.ids import DISPATCH, EXPORT
 from dispatcher.web.keys import revoke_key
 from dispatcher.web.report_page.links import Grant, make_link, make_token
+from dispatcher.web.report_page.live import MAX_STREAMS_PER_DISPATCH, Live
 from dispatcher.web.scopes import Scope
 from tests.flow.story import MovableClock
 from tests.report.rows import at
@@ -341,3 +344,24 @@ async def test_files_of_others_and_forms_of_other_sites_are_refused(
     assert (
         await anonymous.call("POST", f"{story.path}/files", raw=b"", headers=FORM)
     ).status == 403
+
+
+async def test_readers_of_one_dispatch_share_one_look_and_their_number_is_limited(
+    ctx: Context, story: Story
+) -> None:
+    live = Live(ctx)
+    async with AsyncExitStack() as stack:
+        watches = {
+            await stack.enter_async_context(live.reader(story.book.dispatch))
+            for _ in range(MAX_STREAMS_PER_DISPATCH)
+        }
+        (watch,) = watches
+        assert await watch.after(None, within_s=10) is not None
+        with pytest.raises(WebRefusedError) as refused:
+            await stack.enter_async_context(live.reader(story.book.dispatch))
+        assert refused.value.kind == "too-many-streams"
+        looking = watch.looking
+        assert looking is not None
+        assert not looking.done()
+    await asyncio.wait([looking], timeout=10)
+    assert looking.cancelled()

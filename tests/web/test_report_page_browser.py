@@ -170,13 +170,20 @@ async def test_counts_move_without_a_reload_and_are_right_after_a_break(
 
 
 async def test_everything_is_there_without_script(
-    browser: Browser, open_report: Open, complaints: list[str]
+    browser: Browser,
+    ctx: Context,
+    server: str,
+    story: Story,
+    complaints: list[str],
+    listen_to: Callable[[Page], None],
 ) -> None:
     context = await browser.new_context(java_script_enabled=False)
-    with_script = await open_report(await browser.new_context())
-    await context.add_cookies(await with_script.context.cookies())
     page = await context.new_page()
-    await page.goto(with_script.url)
+    listen_to(page)
+    async with ctx.pool.acquire() as conn:
+        link = await make_link(conn, ctx, story.book.dispatch)
+    assert link.url.startswith(server)
+    await page.goto(link.url)
     await expect(page.locator("[data-headline]")).to_contain_text("2 must be phoned.")
     await expect(page.locator("[data-channel=email] [data-count=proof]")).to_have_text("2")
     await page.get_by_label("Find a customer").fill("big")
