@@ -80,20 +80,20 @@ where d.id = $1
 NAME_SQL: Final = """
 select sort_name from account_update where account_id = $1 and update_id = $2
 """
-# The index holds everything that narrows and orders, so only the rows of the page are fetched; one
-# standing after the other, or the comparison could not use the order of the index.
+# The index holds everything that narrows and orders, so only the rows of the page are fetched. One
+# standing alone is a range of it: both bounds are always there, so that every plan begins and ends there.
 PAGE_SQL: Final = """
-select u.account_id, u.standing, u.people, u.notified, u.waiting, u.unconfirmed, u.not_reached,
-       u.first_told_at, u.cells, a.external_id, a.name, a.segment, a.manager_name
-from (
+with p as materialized (
     select account_id from account_update
-    where update_id = $1 and standing is not null and ($2::smallint is null or standing = $2)
+    where update_id = $1 and standing <= $2::smallint
       and (standing, sort_name, account_id) > ($3::smallint, $4::text, $5::bigint)
       and ($6::text = '' or strpos(sort_name, lower($6)) > 0)
     order by standing, sort_name, account_id limit $7
-) as p
-join account_update u on u.account_id = p.account_id and u.update_id = $1
-join account a on a.id = p.account_id
+)
+select u.account_id, u.standing, u.people, u.notified, u.waiting, u.unconfirmed, u.not_reached,
+       u.first_told_at, u.cells, a.external_id, a.name, a.segment, a.manager_name
+from account_update u join account a on a.id = u.account_id and a.id = any(array(select account_id from p))
+where u.update_id = $1 and u.account_id = any(array(select account_id from p))
 order by u.standing, u.sort_name, u.account_id
 """
 
@@ -119,8 +119,11 @@ async def accounts_page(
     if dispatch is None:
         raise not_found("dispatch")
     after = await _position(conn, dispatch["update_id"], signer, cursor)
+    if cursor is None and standing is not None:
+        after = standing, "", 0
+    last = max(AccountStanding) if standing is None else standing
     rows = await conn.fetch(
-        PAGE_SQL, dispatch["update_id"], standing, *after, search.strip(), limit + 1
+        PAGE_SQL, dispatch["update_id"], last, *after, search.strip(), limit + 1
     )
     more = len(rows) > limit
     return AccountPage(

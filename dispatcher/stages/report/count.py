@@ -40,7 +40,7 @@ select segment, 0, {_TENTHS}, count(*) from report_person
 where dispatch_id = $1 and told_at is not null group by 1, 3
 union all
 select '', r.channel, {_TENTHS}, count(*)
-from report_row r join report_kind k on k.kind = r.stands
+from report_row r join report_kind k on k.kind = coalesce(r.stands, r.kind)
 where r.dispatch_id = $1 and r.person is not null and k.standing = {Standing.NOTIFIED:d} group by 2, 3
 """
 CURVE_SQL: Final = f"""

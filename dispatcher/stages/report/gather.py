@@ -30,11 +30,11 @@ _COVERED: Final = Exclusion.SHARED_INBOX
 # joined by hash.
 _LIMITS: Final = """
 set local statement_timeout = '10min'; set local work_mem = '64MB'; set local jit = off;
-set local enable_nestloop = off
+set local enable_nestloop = off; set local default_statistics_target = 10
 """
 LOOPS_SQL: Final = "set local enable_nestloop = on"
 # person is the version of a contact: a fan-out plans each contact once, so it has one version there.
-# kind decides what is shown; stands what it means for the person, who may stand as another does.
+# kind decides what is shown, and what it means for the person, unless they stand as another does: `stands`.
 CREATE_SQL: Final = """
 create temp table report_row (
     dispatch_id bigint, person bigint, account_id bigint, endpoint_id bigint, kind bigint, stands bigint,
@@ -53,7 +53,7 @@ DROP_SQL: Final = "drop table report_row, report_kind, report_person"
 # account is asked only where there is no wording: a join would read all accounts.
 ROW_SQL: Final = f"""
 insert into report_row
-select s.dispatch_id, d.contact_version, d.account_id, d.endpoint_id, {KIND}, {KIND},
+select s.dispatch_id, d.contact_version, d.account_id, d.endpoint_id, {KIND}, null,
        coalesce(p.at, {SETTLED_AT}, {SENT_AT}), d.channel, d.reason,
        coalesce(r.segment, (select a.segment from account a where a.id = d.account_id), '')
 from delivery d
@@ -102,7 +102,7 @@ insert into report_person
 select r.dispatch_id, r.person, min(r.account_id),
        min(r.told_at) filter (where k.standing = {Standing.NOTIFIED:d}), min(k.standing),
        bool_or(k.usable), any_value(r.segment)
-from report_row r join report_kind k on k.kind = r.stands
+from report_row r join report_kind k on k.kind = coalesce(r.stands, r.kind)
 where r.person is not null group by r.dispatch_id, r.person
 """
 

@@ -66,8 +66,9 @@ class Walk(NamedTuple):
     read_pii: bool = False
 
 
-# One channel at a time, so that a block is one range of the key, and its receipts are one too.
-def _block_sql(narrowed: str) -> str:
+# One channel at a time, so that a block is one range of the key, and its receipts are one too. Whatever
+# belongs to it is named by its keys: a planner that counts on many would read whole tables a block.
+def _block_sql(narrowed: str, receipts: str) -> str:
     return f"""
 with page as materialized (
     select d.*, s.maybe_duplicate, s.rendering_id, {KIND} as kind, {SENT_AT} as left_at,
@@ -78,32 +79,39 @@ with page as materialized (
     order by d.endpoint_id, d.purpose limit $6
 ), proof as materialized (
     select endpoint_id, purpose, min(at) as at from receipt
-    where update_id = $1 and channel = $3 and matched and fact = any($7::smallint[])
-      and endpoint_id between (select min(endpoint_id) from page) and (select max(endpoint_id) from page)
+    where update_id = $1 and channel = $3 and matched and fact = any($7::smallint[]) and {receipts}
     group by endpoint_id, purpose
+), people as materialized (
+    select v.id, v.name, c.external_id from contact_version v join contact c on c.id = v.contact_id
+    where v.id = any(array(select contact_version from page))
 )
 select d.channel, d.endpoint_id, d.purpose, d.reason, d.attempt, d.kind, d.left_at as sent_at,
        d.settled_at as done_at, d.maybe_duplicate, p.at as told_at,
        coalesce(r.segment, a.segment, '') as segment,
        coalesce(a.external_id, '') as account, coalesce(a.name, '') as account_name,
-       ad.value as address, coalesce(v.name, '') as contact_name,
-       coalesce(c.external_id, '') as contact
+       ad.value as address, coalesce(o.name, '') as contact_name,
+       coalesce(o.external_id, '') as contact
 from page d
 left join rendering r on r.id = d.rendering_id
-left join account a on a.id = d.account_id
-left join address ad on ad.id = d.address_id
-left join contact_version v on v.id = d.contact_version
-left join contact c on c.id = v.contact_id
+left join account a on a.id = d.account_id and a.id = any(array(select account_id from page))
+left join address ad on ad.id = d.address_id and ad.id = any(array(select address_id from page))
+left join people o on o.id = d.contact_version
 left join proof p on p.endpoint_id = d.endpoint_id and p.purpose = d.purpose
 order by d.endpoint_id, d.purpose
 """
 
 
-BLOCK_SQL: Final = _block_sql("")
-ACCOUNT_BLOCK_SQL: Final = _block_sql("""and d.account_id = $8 and d.endpoint_id = any(array(
+BLOCK_SQL: Final = _block_sql(
+    "",
+    "endpoint_id between (select min(endpoint_id) from page) and (select max(endpoint_id) from page)",
+)
+ACCOUNT_BLOCK_SQL: Final = _block_sql(
+    """and d.account_id = $8 and d.endpoint_id = any(array(
         select ce.endpoint_id from contact c join contact_endpoint ce on ce.contact_id = c.id
         where c.account_id = $8
-        union select -c.id from contact c where c.account_id = $8))""")
+        union select -c.id from contact c where c.account_id = $8))""",
+    "endpoint_id = any(array(select endpoint_id from page))",
+)
 
 
 async def next_block(conn: Connection, walk: Walk, after: Position) -> Block | None:
