@@ -68,6 +68,7 @@ _SHAPES: Mapping[str, re.Pattern[str]] = {
     "type": re.compile(r"bounce|blocked"),
     "bounce_classification": re.compile(r"[A-Za-z /-]{1,40}"),
 }
+_SPECIAL = frozenset({*_SHAPES, "reason", "sg_machine_open"})
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _MESSAGE_ID = re.compile(r"[\w-]{1,200}", re.ASCII)
 
@@ -114,10 +115,10 @@ def _receipts(body: bytes, now: datetime) -> list[Receipt]:
 def _receipt(event: object, now: datetime) -> Receipt | None:
     if not isinstance(event, dict):
         raise MalformedReceiptError("an event is not an object")
-    for name in ("event", "tidings"):
-        if not isinstance(event.get(name, ""), str):
-            raise MalformedReceiptError(f"{name} is not text")
-    key, meaning = _text(event, "tidings"), _meaning(event)
+    name, key = event.get("event", ""), event.get("tidings", "")
+    if not (isinstance(name, str) and isinstance(key, str)):
+        raise MalformedReceiptError("event or tidings is not text")
+    meaning = EVENTS.get(name) or _meaning(event)
     if meaning is None or not _KEY.fullmatch(key):
         return None
     message_id = _text(event, "sg_message_id").partition(".")[0]
@@ -139,11 +140,14 @@ def _meaning(event: Mapping[str, object]) -> Meaning | None:
             return BOUNCES.get(_text(event, "type"), _BOUNCE_WITHOUT_TYPE)
         case "dropped":
             return DROPS.get(_text(event, "reason").strip().lower(), _UNKNOWN_DROP)
-        case name:
-            return EVENTS.get(name)
+        case _:
+            return None
 
 
 def _detail(event: Mapping[str, object]) -> str:
+    # Most events say nothing but what they are.
+    if _SPECIAL.isdisjoint(event):
+        return _text(event, "event")
     words = [_text(event, "event")]
     words += [
         value

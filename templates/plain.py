@@ -1,6 +1,7 @@
 """The rules for every text that ends up in a message: plain characters and https links only."""
 
 import re
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
@@ -41,6 +42,8 @@ def https_url(url: str) -> str:
     return _matching(_HTTPS_URL, url)
 
 
+# A mail holds its link several times, so the last few are remembered.
+@lru_cache(maxsize=16)
 def own_url(url: str) -> str:
     """As `https_url`, but for links we make ourselves: on this machine plain http will do."""
     return _matching(_OWN_URL, url)

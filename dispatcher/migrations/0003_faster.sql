@@ -25,3 +25,21 @@ end $$;
 
 -- Accounts are never deleted, and looking each up again cost the fan-out a twentieth of its time.
 alter table account_update drop constraint account_update_account_id_fkey;
+
+-- Nobody waits for what is held, so a person is told of it; there is seldom any.
+create index slice_held on slice (id) where state = 5;
+
+-- `reached` is no longer written nor read: who was told of an incident is seen in its deliveries, by key.
+-- It stays for workers of the version before.
+
+-- A receipt that waits is a short list; see dispatcher/rules/receipts.py. Its batch is gone in seconds, so
+-- it is not worth compressing.
+alter table receipt_batch alter column receipts set storage external;
+update receipt_batch set receipts = (
+    select jsonb_agg(jsonb_build_array(
+               r->'key', r->'fact', extract(epoch from (r->>'at')::timestamptz), coalesce(r->>'ref', ''),
+               coalesce(r->>'detail', ''), coalesce((r->>'reason')::int, 0),
+               coalesce((r->>'suppress')::boolean, false)::int
+               + 2 * coalesce((r->>'lift')::boolean, false)::int))
+    from jsonb_array_elements(receipts) r)
+where jsonb_array_length(receipts) > 0 and jsonb_typeof(receipts->0) = 'object';

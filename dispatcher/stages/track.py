@@ -2,8 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
 
 import asyncpg
 import structlog
@@ -12,9 +11,10 @@ from channels.model import Receipt
 from dispatcher import tally
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
-from dispatcher.ids import ForgedIdError, Signer
+from dispatcher.ids import ForgedIdError
 from dispatcher.jobs import Event, publish
 from dispatcher.rules.reasons import suppression_reason
+from dispatcher.rules.receipts import LIFT, SUPPRESS, Fact, Stored, read, stored
 from dispatcher.rules.states import (
     EARLIER_ATTEMPTS_SHIFT,
     STATUS_COUNT,
@@ -112,11 +112,12 @@ where e.channel = $1 and e.id = any($2::bigint[]) and a.hash is not null
 async def store(
     conn: Connection, ctx: Context, provider: str, receipts: Sequence[Receipt], *, now: datetime
 ) -> int:
-    """Keep verified receipts durably and wake the tracker; returns how many carry a key of ours.
+    """Keep verified receipts durably and wake the tracker; returns how many carry a key.
 
-    Inbound opt-outs carry an address instead of a key and are applied at once.
+    Whether it is one of ours is seen when they are applied. Inbound opt-outs carry an address instead
+    of a key and are applied at once.
     """
-    rows = [row for receipt in receipts if (row := _row(ctx.signer, receipt)) is not None]
+    rows = [_row(receipt) for receipt in receipts if receipt.key]
     async with conn.transaction():
         if rows:
             await conn.execute(STORE_SQL, provider, now, rows)
@@ -145,24 +146,16 @@ async def _obey(conn: Connection, ctx: Context, receipt: Receipt, now: datetime)
     await record_consent(conn, channel, hashed, said)
 
 
-def _row(signer: Signer, receipt: Receipt) -> dict[str, Any] | None:
-    if not receipt.key:
-        return None
-    try:
-        key = signer.read_delivery_key(receipt.key)
-    except ForgedIdError:
-        log.warning("receipt_with_foreign_key", fact=receipt.fact)
-        return None
-    return {
-        "key": list(key),
-        "fact": fact_code(receipt.fact),
-        "at": receipt.at.isoformat(),
-        "ref": receipt.provider_ref[:100],
-        "detail": receipt.detail[:200],
-        "reason": int(receipt.reason or 0),
-        "suppress": receipt.suppress,
-        "lift": receipt.lift,
-    }
+def _row(receipt: Receipt) -> Stored:
+    return stored(
+        receipt.key,
+        fact_code(receipt.fact),
+        receipt.at.timestamp(),
+        ref=receipt.provider_ref,
+        detail=receipt.detail,
+        reason=int(receipt.reason or 0),
+        marks=receipt.suppress * SUPPRESS | receipt.lift * LIFT,
+    )
 
 
 async def run(ctx: Context, _key: int) -> None:
@@ -204,21 +197,26 @@ async def _apply_alone(ctx: Context, batch: int) -> None:
 
 
 async def _apply_batches(conn: Connection, ctx: Context, batches: Sequence[asyncpg.Record]) -> None:
-    groups: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
+    groups: dict[tuple[int, int], list[Fact]] = defaultdict(list)
     for batch in batches:
         for row in batch["receipts"]:
-            groups[(row["key"][0], row["key"][1])].append(row)
+            try:
+                fact = read(ctx.signer, row)
+            except ForgedIdError:
+                log.warning("receipt_with_foreign_key", batch=batch["id"])
+                continue
+            groups[(fact.key.update, fact.key.channel)].append(fact)
     for (update, channel), rows in sorted(groups.items()):
         await _apply(conn, ctx, update, channel, rows)
 
 
 async def _apply(
-    conn: Connection, ctx: Context, update: int, channel: int, rows: list[dict[str, Any]]
+    conn: Connection, ctx: Context, update: int, channel: int, rows: list[Fact]
 ) -> None:
     masks: dict[tuple[int, int, int], int] = defaultdict(int)
     for row in rows:
-        _, _, endpoint, purpose, attempt = row["key"]
-        masks[(endpoint, purpose, attempt)] |= bit(fact_from_code(row["fact"]))
+        _, _, endpoint, purpose, attempt = row.key
+        masks[(endpoint, purpose, attempt)] |= bit(fact_from_code(row.fact))
     keys = [list(column) for column in zip(*masks, strict=True)]
     await _hold_slices(conn, update, channel, keys[0])
     merged = await conn.fetch(MERGE_SQL, update, channel, *keys, list(masks.values()), ctx.now())
@@ -258,49 +256,47 @@ async def _count(conn: Connection, merged: Sequence[asyncpg.Record]) -> None:
 
 
 async def _archive(
-    conn: Connection, update: int, channel: int, rows: list[dict[str, Any]], matched: list[int]
+    conn: Connection, update: int, channel: int, rows: list[Fact], matched: list[int]
 ) -> None:
-    at = [datetime.fromisoformat(row["at"]) for row in rows]
+    at = [datetime.fromtimestamp(row.at, UTC) for row in rows]
     await conn.execute(DAYS_SQL, sorted({moment.date() for moment in at}))
     await conn.execute(
         ARCHIVE_SQL,
         update,
         channel,
-        [row["key"][2] for row in rows],
-        [row["key"][3] for row in rows],
-        [row["key"][4] for row in rows],
-        [row["fact"] for row in rows],
+        [row.key.endpoint for row in rows],
+        [row.key.purpose for row in rows],
+        [row.key.attempt for row in rows],
+        [row.fact for row in rows],
         at,
-        [row.get("ref", "") for row in rows],
-        [row.get("detail", "") for row in rows],
+        [row.ref for row in rows],
+        [row.detail for row in rows],
         matched,
     )
 
 
 async def _consequences(
-    conn: Connection, ctx: Context, update: int, channel: int, rows: list[dict[str, Any]]
+    conn: Connection, ctx: Context, update: int, channel: int, rows: list[Fact]
 ) -> None:
     """Reasons on the deliveries, and addresses that must (or may again) be used."""
-    reasons = {row["key"][2]: row["reason"] for row in rows if row.get("reason")}
+    reasons = {row.key.endpoint: row.reason for row in rows if row.reason}
     if reasons:
         await conn.execute(REASON_SQL, update, channel, list(reasons), list(reasons.values()))
     await _rest_or_lift(conn, ctx, channel, rows)
 
 
-async def _rest_or_lift(
-    conn: Connection, ctx: Context, channel: int, rows: list[dict[str, Any]]
-) -> None:
-    marked = [row for row in rows if row.get("suppress") or row.get("lift")]
+async def _rest_or_lift(conn: Connection, ctx: Context, channel: int, rows: list[Fact]) -> None:
+    marked = [row for row in rows if row.marks]
     if not marked:
         return
-    endpoints = [row["key"][2] for row in marked]
+    endpoints = [row.key.endpoint for row in marked]
     hashes = {row["id"]: row["hash"] for row in await conn.fetch(HASHES_SQL, channel, endpoints)}
-    known = [(row, hashes[row["key"][2]]) for row in marked if row["key"][2] in hashes]
+    known = [(row, hashes[row.key.endpoint]) for row in marked if row.key.endpoint in hashes]
     now = ctx.now()
     stops = [
-        (channel, hashed, suppression_reason(row.get("reason", 0)), "provider", now)
+        (channel, hashed, suppression_reason(row.reason), "provider", now)
         for row, hashed in known
-        if row.get("suppress")
+        if row.marks & SUPPRESS
     ]
     await suppress_hashes(conn, stops)
-    await lift_opt_outs(conn, [(channel, hashed) for row, hashed in known if row.get("lift")])
+    await lift_opt_outs(conn, [(channel, hashed) for row, hashed in known if row.marks & LIFT])

@@ -14,6 +14,7 @@ from channels.model import ChannelKind
 from dispatcher.context import Context
 from dispatcher.ids import DeliveryKey
 from dispatcher.rules.states import Purpose
+from dispatcher.stages import track
 from tests.flow.story import apply_receipts, contact, plan_out, post, seed, statuses, update
 from tests.web.client import Answer, Api
 from tests.web.conftest import TWILIO_SID, TWILIO_TOKEN
@@ -128,7 +129,9 @@ async def test_keys_that_are_none_of_ours_are_answered_and_forgotten(
     body = orjson.dumps([delivered("A" * 48), {"event": "delivered"}])
     answer = await anonymous.call("POST", SENDGRID, raw=body, headers=sendgrid_headers(body))
     assert answer.status == 204
+    await track.run(ctx, 0)
     assert await stored(ctx) == 0
+    assert await ctx.pool.fetchval("select count(*) from receipt") == 0
 
 
 @pytest.mark.parametrize("provider", ["x", "postmark", "..", "SENDGRID"])

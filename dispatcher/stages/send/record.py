@@ -15,6 +15,7 @@ from dispatcher.db import Connection
 from dispatcher.rules.backoff import backoff
 from dispatcher.rules.policy import RETRY_LANE
 from dispatcher.rules.reasons import Decision, suppression_reason
+from dispatcher.rules.receipts import stored
 from dispatcher.rules.states import (
     STATUS_COUNT,
     DeliveryState,
@@ -353,13 +354,14 @@ async def finish(
 async def _record_late(conn: Connection, held: Claim, answers: Answers, now: datetime) -> None:
     """Somebody else has judged the slice meanwhile: what we know becomes evidence, like any receipt."""
     row = held.slice
+    at = now.timestamp()
     facts = [
-        {
-            "key": [row["update_id"], row["channel"], endpoint, row["purpose"], row["attempt"]],
-            "fact": fact_code(answer.fact),
-            "at": now.isoformat(),
-            "ref": answer.provider_ref or "",
-        }
+        stored(
+            [row["update_id"], row["channel"], endpoint, row["purpose"], row["attempt"]],
+            fact_code(answer.fact),
+            at,
+            ref=answer.provider_ref or "",
+        )
         for endpoint, answer in answers.accepted.items()
     ]
     if facts:

@@ -1,0 +1,55 @@
+"""A receipt between its arrival and its application: a short list, since there may be millions."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from dispatcher.ids import DeliveryKey, Signer
+
+SUPPRESS: Final = 1
+LIFT: Final = 2
+
+Stored: TypeAlias = list[Any]
+"""[key, fact code, seconds since the epoch, provider's reference, detail, reason code, SUPPRESS | LIFT]
+
+The key is signed text as the provider returned it, or five numbers where we wrote it ourselves.
+"""
+
+
+class Fact(NamedTuple):
+    """One stored receipt, read again."""
+
+    key: DeliveryKey
+    fact: int
+    at: float
+    ref: str
+    detail: str
+    reason: int
+    marks: int
+
+
+def stored(
+    key: str | Sequence[int],
+    fact: int,
+    at: float,
+    *,
+    ref: str = "",
+    detail: str = "",
+    reason: int = 0,
+    marks: int = 0,
+) -> Stored:
+    """What is kept of one receipt."""
+    kept = key if isinstance(key, str) else list(key)
+    return [kept, fact, at, ref[:100], detail[:200], reason, marks]
+
+
+def read(signer: Signer, row: Stored) -> Fact:
+    """One stored receipt.
+
+    Raises ForgedIdError where the key is none of ours, another ValueError or TypeError where it is no
+    stored receipt.
+    """
+    if not isinstance(row, list):
+        raise TypeError("a stored receipt is a list")
+    key, fact, at, ref, detail, reason, marks = row
+    found = signer.read_delivery_key(key) if isinstance(key, str) else DeliveryKey(*key)
+    return Fact(found, fact, at, ref, detail, reason, marks)
