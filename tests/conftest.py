@@ -3,8 +3,6 @@
 import asyncio
 import itertools
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from pydantic import SecretStr
 from dispatcher.config import DatabaseSettings, EmbeddedSettings, Settings
 from dispatcher.db import Connection, Pool, migrate, open_pool
 from dispatcher.embedded import shared_postgres
+from tests.places import for_clusters
 
 _TEMPLATE = "tidings_template"
 _CLONE_LOCK = 7
@@ -31,9 +30,6 @@ _FAST = {
     "synchronous_commit": "off",
     "max_wal_size": "256MB",
 }
-# Making a database is making 300 files: 20 ms in memory, 100 to 1,000 on a disk that others use too.
-_MEMORY = Path("/dev/shm")  # noqa: S108 -- our folder in it is made for its owner only
-_MEMORY_NEEDED = 4 * 2**30
 
 
 @pytest.fixture(autouse=True)
@@ -56,17 +52,12 @@ def cluster(postgres_version: int) -> Iterator[str]:
     """DSN of the run's server, with the migrated template made by whichever worker came first."""
     # pytest-xdist gives all workers of a run the same number.
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"{os.getpid()}"
-    folder = _place() / f"tidings-test-{run}"
+    folder = for_clusters() / f"tidings-test-{run}"
     _remove_abandoned(folder.parent)
     sharing = shared_postgres(folder, postgres_version, ephemeral=True, extra_settings=_FAST)
     with sharing as dsn:
         asyncio.run(_ensure_template(dsn))
         yield dsn
-
-
-def _place() -> Path:
-    roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _MEMORY_NEEDED
-    return _MEMORY if roomy and os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
 
 
 def _remove_abandoned(parent: Path) -> None:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.cli.conftest import COMMAND, environment
+from tests.places import for_clusters
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -108,7 +109,7 @@ async def test_a_child_that_ends_ends_all_and_is_named(
 @pytest.fixture
 def shared_folder() -> Iterator[Path]:
     """A folder for temporary files that the database's own account can enter, unlike tmp_path."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=for_clusters()) as name:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder

@@ -18,6 +18,7 @@ import pytest
 from dispatcher.embedded import UnusableFolderError, embedded_postgres, shared_postgres
 from dispatcher.embedded.account import Account, server_account
 from tests.house.guest import FAST
+from tests.places import for_clusters
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -56,7 +57,7 @@ class Guest:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     # Not tmp_path: that lies in a folder which PostgreSQL, not being root, may be unable to enter.
-    folder = Path(tempfile.mkdtemp(prefix="tidings-embedded-"))
+    folder = Path(tempfile.mkdtemp(prefix="tidings-embedded-", dir=for_clusters()))
     yield folder
     for pid_file in folder.rglob("postmaster.pid"):
         with suppress(psutil.NoSuchProcess):
