@@ -283,6 +283,7 @@ async def test_the_stream_tells_the_whole_state_first_and_again_when_something_m
         assert name == "progress"
         (email,) = [row for row in first["channels"] if row["channel"] == "email"]
         assert (email["total"], email["settled"], email["proof"]) == (5, 5, 2)
+        assert [tile[0] for tile in first["tiles"]] == []  # nobody has counted yet
         seen = int(events.last_id)
         await prove(story)
         _, second = await events.next()
@@ -291,6 +292,13 @@ async def test_the_stream_tells_the_whole_state_first_and_again_when_something_m
         assert int(events.last_id) > seen
     async with stream(reader, story) as events:
         assert (await events.next())[1]["channels"] == second["channels"]
+        await reader.get(story.path)  # which counts
+        _, third = await events.next()
+        assert [part["text"] for part in third["headline"]] == [
+            "3 of 5 people have proof of the notice;",
+            "2 must be phoned.",
+        ]
+        assert third["tiles"][0][:2] == ["Told", "3"]
 
 
 async def test_the_stream_ends_when_nothing_more_is_to_be_expected(

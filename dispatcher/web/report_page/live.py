@@ -20,7 +20,7 @@ from dispatcher.web.boundary import is_database_trouble
 from dispatcher.web.receipts import AnyQuery
 from dispatcher.web.report_page.door import Visit, for_readers
 from dispatcher.web.report_page.progress import Progress, read_progress
-from dispatcher.web.report_page.view import headline, state_words
+from dispatcher.web.report_page.view import headline, state_words, tiles
 from dispatcher.web.report_page.words import counted, moment, number
 from dispatcher.web.routing import POOL_WAIT_S, Call
 
@@ -160,11 +160,13 @@ async def _send(ctx: Context, watch: Watch, response: web.StreamResponse, until:
 
 def _event(ctx: Context, progress: Progress) -> dict[str, Any]:
     """The counters, and every sentence of the page that changes with them."""
-    parts = headline(progress.people, progress.notified or 0, progress.to_phone or 0)
-    on = progress.counted_at
+    everyone, on = progress.everyone, progress.counted_at
+    people, notified = (everyone.people, everyone.notified) if everyone else (None, 0)
+    parts = headline(people, notified, progress.to_phone or 0)
     return {
         "channels": [row.model_dump() for row in progress.channels],
         "headline": [{"mood": part.mood, "text": part.text} for part in parts],
+        "tiles": list(tiles(everyone)) if everyone else [],
         "counted": moment(on).text if on else "",
         "state": state_words(progress.state, paused=progress.paused),
         "said": said(progress),

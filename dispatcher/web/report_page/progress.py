@@ -11,14 +11,15 @@ from channels.model import ChannelKind
 from dispatcher.db import Connection
 from dispatcher.rules.problem import not_found
 from dispatcher.rules.states import NOTIFIED, UNSETTLED, Shown
+from dispatcher.stages.report.document import SegmentCount
+from dispatcher.stages.report.model import EVERYONE
 from dispatcher.stages.report.people import FAILED
 
 # `version`: transactions are numbered upwards, whichever process looks.
 PROGRESS_SQL: Final = """
 select d.state, d.paused_at is not null as paused, d.completed_at, u.state as update_state,
        u.state_detail, r.made_at as counted_at,
-       (r.document->'segments'->0->>'people')::int as people,
-       (r.document->'segments'->0->>'notified')::int as notified,
+       r.document->'segments' as segments,
        (r.document->'not_reached'->>'total')::int + (r.document->'ask'->>'total')::int as to_phone,
        pg_snapshot_xmax(pg_current_snapshot())::text::bigint as version, c.channel, c.status, c.n
 from dispatch d
@@ -54,8 +55,8 @@ class ChannelProgress(BaseModel):
 class Progress(BaseModel):
     """The whole state at one moment, never a difference to an earlier one.
 
-    `version` grows. `over`: nothing will be sent any more; proofs may still arrive. `people`,
-    `notified` and `to_phone` were counted by the report's job at `counted_at`, null before its first time.
+    `version` grows. `over`: nothing will be sent any more; proofs may still arrive. `everyone`
+    and `to_phone` were counted by the report's job at `counted_at`, null before its first time.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,8 +68,7 @@ class Progress(BaseModel):
     failed: str | None
     completed_at: datetime | None
     counted_at: datetime | None
-    people: int | None
-    notified: int | None
+    everyone: SegmentCount | None
     to_phone: int | None
     channels: tuple[ChannelProgress, ...]
 
@@ -103,10 +103,15 @@ async def read_progress(conn: Connection, dispatch_id: int) -> Progress:
         failed=first["state_detail"] or "failed" if first["update_state"] == "failed" else None,
         completed_at=first["completed_at"],
         counted_at=first["counted_at"],
-        people=first["people"],
-        notified=first["notified"],
+        everyone=_everyone(first["segments"] or ()),
         to_phone=first["to_phone"],
         channels=tuple(_channel(code, counts[code]) for code in sorted(counts)),
+    )
+
+
+def _everyone(segments: Iterable[Mapping[str, Any]]) -> SegmentCount | None:
+    return next(
+        (SegmentCount.model_validate(row) for row in segments if row["segment"] == EVERYONE), None
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from dispatcher.stages.report.document import SegmentCount
 from dispatcher.stages.report.model import DispatchReport, FirstNotice, PeopleRow
 from dispatcher.web.report_page import words
 from dispatcher.web.report_page.bar_charts import failure_charts, funnel_charts
@@ -52,7 +53,7 @@ def report_names(report: DispatchReport, *, read_pii: bool) -> dict[str, Any]:
         "standings": STANDINGS,
         "state": state(report),
         "headline": headline_of(report),
-        "tiles": list(_tiles(everyone)) if everyone else [],
+        "tiles": list(tiles(everyone)) if everyone else [],
         "notice": _notice(report, notice) if notice else None,
         "speed": _speed(everyone) if everyone else None,
         "phone_total": to_phone(report),
@@ -108,7 +109,7 @@ def headline_of(report: DispatchReport) -> tuple[Verdict, ...]:
     return headline(report.everyone.people, report.everyone.notified, to_phone(report))
 
 
-def _tiles(everyone: PeopleRow) -> Iterator[tuple[str, str, str]]:
+def tiles(everyone: PeopleRow | SegmentCount) -> Iterator[tuple[str, str, str]]:
     """Name, number and explanation; they add up to everybody."""
     yield "Told", number(everyone.notified), "with proof of delivery or of being seen"
     for name, value, explained in (

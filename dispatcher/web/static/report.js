@@ -32,14 +32,27 @@
     }
   };
 
+  const made = (name, text, look = "") => {
+    const element = document.createElement(name);
+    element.textContent = text;
+    if (look) element.className = look;
+    return element;
+  };
+
   const drawHeadline = (parts) => {
-    const spans = parts.flatMap((part) => {
-      const span = document.createElement("span");
-      span.className = part.mood;
-      span.textContent = part.text;
-      return [span, " "];
-    });
+    const spans = parts.flatMap((part) => [made("span", part.text, part.mood), " "]);
     document.querySelector("[data-headline]").replaceChildren(...spans);
+  };
+
+  const drawTiles = (tiles) => {
+    const boxes = tiles.map(([name, value, explained]) => {
+      const box = document.createElement("div");
+      const told = document.createElement("dd");
+      told.append(made("strong", value), made("span", explained, "small"));
+      box.append(made("dt", name), told);
+      return box;
+    });
+    document.querySelector("[data-tiles]").replaceChildren(...boxes);
   };
 
   const put = (selector, text) => {
@@ -52,6 +65,7 @@
     const now = JSON.parse(event.data);
     now.channels.forEach(drawChannel);
     drawHeadline(now.headline);
+    drawTiles(now.tiles);
     put("[data-counted]", now.counted);
     put("[data-state]", now.state);
     say(`As of ${now.at}, kept up to date.`);
