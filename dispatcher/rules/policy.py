@@ -126,7 +126,8 @@ class Policy(_Strict):
     ) -> datetime | None:
         """When everybody should know, counted from the beginning of the incident; None: no promise.
 
-        Maintenance is announced ahead of its beginning, which is another promise than this one.
+        Not from the decision: a draft that waits uses the time up. Maintenance is announced ahead of
+        its beginning, which is another promise than this one.
         """
         if not first or severity is Severity.planned:
             return None

@@ -36,12 +36,7 @@ async def read_header(conn: Connection, dispatch_id: int) -> asyncpg.Record | No
 def first_notice(header: asyncpg.Record, policy: Policy) -> datetime | None:
     """The deadline of the first notice; None for an update that is not the first of its incident."""
     severity = Severity(header["severity"])
-    # Maintenance is announced ahead of its beginning, which is another promise than this one.
-    if not header["first"] or severity is Severity.planned:
-        return None
-    # From the beginning of the incident, not the decision: a draft that waits uses the time up.
-    started: datetime = header["started_at"]
-    return started + policy.of(severity).first_notice_within
+    return policy.first_notice_by(severity, header["started_at"], first=header["first"])
 
 
 def incident_header(header: asyncpg.Record, signer: Signer) -> IncidentHeader:
