@@ -91,7 +91,7 @@ async def _send(case: Case, sink: Process, number: int, component: str, name: st
         product=span["n"] / seconds,
         n=span["n"],
         seconds=seconds,
-        db_bytes=(await size(case.conn) - before) / span["n"],
+        db_bytes=(await size(case.conn) - before) / span["planned"],
         costs=meter.costs(span["n"]),
     )
     say(f"growth {row.case}: {seconds:.2f} s = {row.product:,.0f}/s")

@@ -88,10 +88,12 @@ async def measure_sending(
         product=span["n"] / seconds,
         n=span["n"],
         seconds=seconds,
-        db_bytes=await size(case.conn) / span["n"],
+        db_bytes=await size(case.conn) / span["planned"],
         costs=meter.costs(span["n"]),
     )
-    row.notes.append(f"{before / span['n']:.0f} bytes a delivery were there when it was planned")
+    row.notes.append(
+        f"{before / span['planned']:.0f} bytes a delivery were there when it was planned"
+    )
     if sent != span["n"]:
         row.notes.append(f"THE SINK GOT {sent:,} RECIPIENTS FOR {span['n']:,} DELIVERIES")
     say(f"{bench} {name}: {span['n']:,} in {seconds:.2f} s = {row.product:,.0f}/s")
@@ -157,7 +159,7 @@ async def whole(stand: Stand, children: Children, n: int, name: str) -> Row:
             product=span["n"] / seconds,
             n=span["n"],
             seconds=seconds,
-            db_bytes=await size(case.conn) / span["n"],
+            db_bytes=await size(case.conn) / span["planned"],
             costs=meter.costs(span["n"]),
         )
         row.notes.append(f"first mail after {span['first_at'].timestamp() - began:.2f} s")

@@ -105,11 +105,14 @@ _WORDS: Final = {True: "yes", False: "NO", None: ""}
 def draw(rows: Iterable[Row]) -> None:
     """The table on standard output, then the notes."""
     rows = list(rows)
-    table = Table(*_COLUMNS, title="CPU: seconds per 1,000; MB: peak of the largest process")
+    table = Table(title="CPU: seconds per 1,000; MB: peak of the largest process")
+    for name in _COLUMNS:
+        # "met" stands beside its aim, line by line.
+        table.add_column(name, no_wrap=True)
     for row in rows:
         table.add_row(*_cells(row))
     # Piped into a file the width would be 80 and the table unreadable.
-    console = Console(width=max(170, Console().width))
+    console = Console(width=max(200, Console().width))
     console.print(table)
     for row in rows:
         for note in row.notes:

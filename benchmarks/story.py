@@ -18,8 +18,9 @@ select not exists (select from slice where dispatch_id = $1 and state <> {SliceS
 """
 PLANNED_SQL = "select state <> 'planning' from dispatch where id = $1"
 SPAN_SQL = """
-select sum(n)::int as n, min(intent_at) as first_at, max(ended_at) as last_at
-from slice where dispatch_id = $1 and intent_at is not null
+select sum(n)::int as planned, sum(n) filter (where intent_at is not null)::int as n,
+       min(intent_at) as first_at, max(ended_at) filter (where intent_at is not null) as last_at
+from slice where dispatch_id = $1
 """
 
 
