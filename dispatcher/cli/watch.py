@@ -79,7 +79,7 @@ async def follow(
     quiet_since = built.clock.monotonic()
     while True:
         async with built.pool.acquire() as conn:
-            state = await read_progress(conn, dispatch_id)
+            state = await read_progress(conn, dispatch_id, now=built.now())
         if last is None or state.content != last.content:
             last, quiet_since = state, built.clock.monotonic()
             yield state

@@ -20,7 +20,7 @@ from dispatcher.web.boundary import is_database_trouble
 from dispatcher.web.receipts import AnyQuery
 from dispatcher.web.report_page.door import Visit, for_readers
 from dispatcher.web.report_page.progress import Progress, read_progress
-from dispatcher.web.report_page.view import headline, state_words, tiles
+from dispatcher.web.report_page.view import headline, notice_words, state_words, tiles
 from dispatcher.web.report_page.words import counted, moment, number
 from dispatcher.web.routing import POOL_WAIT_S, Call
 
@@ -103,7 +103,8 @@ class Live:
         while True:
             try:
                 async with self._ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
-                    await watch.tell(await read_progress(conn, dispatch))
+                    now = self._ctx.now()
+                    await watch.tell(await read_progress(conn, dispatch, now=now))
             except Exception as error:
                 if not is_database_trouble(error):
                     await watch.close()
@@ -163,9 +164,12 @@ def _event(ctx: Context, progress: Progress) -> dict[str, Any]:
     everyone, on = progress.everyone, progress.counted_at
     people, notified = (everyone.people, everyone.notified) if everyone else (None, 0)
     parts = headline(people, notified, progress.to_phone or 0)
+    notice = everyone.first_notice if everyone else None
+    verdict = notice_words(notice, on=ctx.now()) if notice else None
     return {
         "channels": [row.model_dump() for row in progress.channels],
         "headline": [{"mood": part.mood, "text": part.text} for part in parts],
+        "notice": {"mood": verdict.mood, "text": verdict.text} if verdict else None,
         "tiles": list(tiles(everyone)) if everyone else [],
         "counted": moment(on).text if on else "",
         "state": state_words(progress.state, paused=progress.paused),

@@ -51,7 +51,7 @@ async def get_report_page(call: Call[None, ReportQuery], visit: Visit) -> web.St
         page_of = partial(accounts_page, conn, visit.dispatch, signer=ctx.signer, limit=PAGE_ROWS)
         accounts = await page_of(cursor=query.after)
         found = await page_of(search=wanted) if wanted else None
-        progress = await read_progress(conn, visit.dispatch)
+        progress = await read_progress(conn, visit.dispatch, now=ctx.now())
         phone = await phone_rows(
             conn, report.not_reached[:few], report.ask[:few], read_pii=visit.read_pii
         )

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+import asyncpg
 from pydantic import BaseModel, ConfigDict
 
 from channels.model import ChannelKind
@@ -12,14 +13,14 @@ from dispatcher.db import Connection
 from dispatcher.rules.problem import not_found
 from dispatcher.rules.states import NOTIFIED, UNSETTLED, Shown
 from dispatcher.stages.report.document import SegmentCount
-from dispatcher.stages.report.model import EVERYONE
-from dispatcher.stages.report.people import FAILED
+from dispatcher.stages.report.model import EVERYONE, PeopleRow
+from dispatcher.stages.report.people import FAILED, people_rows
 
 # `version`: transactions are numbered upwards, whichever process looks.
 PROGRESS_SQL: Final = """
 select d.state, d.paused_at is not null as paused, d.completed_at, u.state as update_state,
        u.state_detail, r.made_at as counted_at,
-       r.document->'segments' as segments,
+       r.document->'segments' as segments, r.deadline,
        (r.document->'not_reached'->>'total')::int + (r.document->'ask'->>'total')::int as to_phone,
        pg_snapshot_xmax(pg_current_snapshot())::text::bigint as version, c.channel, c.status, c.n
 from dispatch d
@@ -68,7 +69,7 @@ class Progress(BaseModel):
     failed: str | None
     completed_at: datetime | None
     counted_at: datetime | None
-    everyone: SegmentCount | None
+    everyone: PeopleRow | None
     to_phone: int | None
     channels: tuple[ChannelProgress, ...]
 
@@ -85,8 +86,8 @@ class Progress(BaseModel):
         return self.model_dump(exclude={"version"})
 
 
-async def read_progress(conn: Connection, dispatch_id: int) -> Progress:
-    """How far a dispatch is now. RefusedError (404) when there is none."""
+async def read_progress(conn: Connection, dispatch_id: int, *, now: datetime) -> Progress:
+    """How far a dispatch is now, its promise judged at `now`. RefusedError (404) when there is none."""
     rows = await conn.fetch(PROGRESS_SQL, dispatch_id)
     if not rows:
         raise not_found("dispatch")
@@ -103,16 +104,16 @@ async def read_progress(conn: Connection, dispatch_id: int) -> Progress:
         failed=first["state_detail"] or "failed" if first["update_state"] == "failed" else None,
         completed_at=first["completed_at"],
         counted_at=first["counted_at"],
-        everyone=_everyone(first["segments"] or ()),
+        everyone=_everyone(first, now),
         to_phone=first["to_phone"],
         channels=tuple(_channel(code, counts[code]) for code in sorted(counts)),
     )
 
 
-def _everyone(segments: Iterable[Mapping[str, Any]]) -> SegmentCount | None:
-    return next(
-        (SegmentCount.model_validate(row) for row in segments if row["segment"] == EVERYONE), None
-    )
+def _everyone(row: asyncpg.Record, now: datetime) -> PeopleRow | None:
+    counted = [SegmentCount.model_validate(item) for item in row["segments"] or ()]
+    found = people_rows(counted, row["deadline"], now=now)
+    return next((item for item in found if item.segment == EVERYONE), None)
 
 
 def _channel(code: int, counts: Mapping[Shown, int]) -> ChannelProgress:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
-from dispatcher.stages.report.document import SegmentCount
 from dispatcher.stages.report.model import DispatchReport, FirstNotice, PeopleRow
 from dispatcher.web.report_page import words
 from dispatcher.web.report_page.bar_charts import failure_charts, funnel_charts
@@ -54,7 +54,7 @@ def report_names(report: DispatchReport, *, read_pii: bool) -> dict[str, Any]:
         "state": state(report),
         "headline": headline_of(report),
         "tiles": list(tiles(everyone)) if everyone else [],
-        "notice": _notice(report, notice) if notice else None,
+        "notice": notice_words(notice, on=report.made_at) if notice else None,
         "speed": _speed(everyone) if everyone else None,
         "phone_total": to_phone(report),
         "reasons": _reasons(report),
@@ -109,7 +109,7 @@ def headline_of(report: DispatchReport) -> tuple[Verdict, ...]:
     return headline(report.everyone.people, report.everyone.notified, to_phone(report))
 
 
-def tiles(everyone: PeopleRow | SegmentCount) -> Iterator[tuple[str, str, str]]:
+def tiles(everyone: PeopleRow) -> Iterator[tuple[str, str, str]]:
     """Name, number and explanation; they add up to everybody."""
     yield "Told", number(everyone.notified), "with proof of delivery or of being seen"
     for name, value, explained in (
@@ -123,9 +123,9 @@ def tiles(everyone: PeopleRow | SegmentCount) -> Iterator[tuple[str, str, str]]:
             yield name, number(value), explained
 
 
-def _notice(report: DispatchReport, notice: FirstNotice) -> Verdict:
+def notice_words(notice: FirstNotice, *, on: datetime) -> Verdict:
     """The promise of the first notice: kept, broken or open."""
-    by = moment(notice.deadline, on=report.made_at).text
+    by = moment(notice.deadline, on=on).text
     match notice.state:
         case "met":
             return Verdict(

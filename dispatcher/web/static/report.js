@@ -55,6 +55,13 @@
     document.querySelector("[data-tiles]").replaceChildren(...boxes);
   };
 
+  const drawNotice = (notice) => {
+    const place = document.querySelector("[data-notice]");
+    if (!place || !notice) return;
+    place.className = `verdict ${notice.mood}`;
+    place.textContent = notice.text;
+  };
+
   const put = (selector, text) => {
     const place = document.querySelector(selector);
     if (place && text) place.textContent = text;
@@ -66,6 +73,8 @@
     now.channels.forEach(drawChannel);
     drawHeadline(now.headline);
     drawTiles(now.tiles);
+    drawNotice(now.notice);
+    document.querySelector("[data-stale]")?.remove();
     put("[data-counted]", now.counted);
     put("[data-state]", now.state);
     say(`As of ${now.at}, kept up to date.`);
