@@ -4,7 +4,9 @@ import argparse
 import asyncio
 import platform
 import signal
+import sys
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -49,22 +51,29 @@ def _options() -> argparse.Namespace:
     return options
 
 
-async def run(names: Sequence[str], sizes: Sizes) -> list[Row]:
-    """The benches by name, all when none is named, one after the other."""
+async def run(names: Sequence[str], sizes: Sizes) -> tuple[list[Row], list[str]]:
+    """The benches by name, all when none is named; their rows, and what failed."""
     rows: list[Row] = []
+    failed: list[str] = []
     async with stand() as place:
         for name in names or BENCHES:
             began = time.monotonic()
             say(f"{name} begins")
-            found = await BENCHES[name](place, sizes)
+            try:
+                found = await BENCHES[name](place, sizes)
+            # Whatever it is, the minutes spent on the others are not lost.
+            except Exception:  # noqa: BLE001
+                traceback.print_exc()
+                failed.append(name)
+                continue
             for row in found:
                 row.judge_house()
             rows += found
             say(f"{name} took {time.monotonic() - began:.0f} s")
-    return rows
+    return rows, failed
 
 
-async def _main(options: argparse.Namespace) -> list[Row]:
+async def _main(options: argparse.Namespace) -> tuple[list[Row], list[str]]:
     task = asyncio.current_task()
     assert task is not None
     # As Ctrl-C does: what was started is ended in order.
@@ -91,8 +100,12 @@ def main() -> None:
     """Run, print, write."""
     options = _options()
     began = time.monotonic()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        rows = runner.run(_main(options))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            rows, failed = runner.run(_main(options))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        say("stopped; nothing of it is left")
+        sys.exit(130)
     document = orjson.dumps(
         _document(rows, options, time.monotonic() - began), option=orjson.OPT_INDENT_2
     )
@@ -103,6 +116,8 @@ def main() -> None:
     else:
         draw(rows)
     say(f"written to {options.out}")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}; see above")
 
 
 if __name__ == "__main__":
