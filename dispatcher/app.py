@@ -158,6 +158,7 @@ async def work(ctx: Context, stop: asyncio.Event) -> None:
         for task in tasks:
             if task.done() and not stop.is_set():
                 task.result()
+                raise RuntimeError(f"{task.get_name()} ended by itself; please report this")
         await _drain(ctx, tasks)
     finally:
         for task in tasks:

@@ -144,13 +144,15 @@ class _Both(Collector):
 
 
 async def keep_worker_metrics(ctx: Context, stop: asyncio.Event) -> None:
-    """Serve a worker's own numbers until `stop`, on `metrics.port`; does nothing without one.
+    """Serve a worker's own numbers until `stop`, on `metrics.port`; without one, wait for it.
 
     A port that is taken is tried again: the process before may still be draining, and a worker that
     sends unmeasured is better than one that does not send.
     """
     settings = ctx.settings.metrics
     if settings.port is None:
+        # A worker ends when any of its loops does.
+        await stop.wait()
         return
     runner = web.AppRunner(_worker_app(ctx), access_log=None)
     await runner.setup()

@@ -1,23 +1,18 @@
 """`/metrics` and `/readyz`: what is counted, who may see it, and what it costs the database."""
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import aiohttp
 import orjson
 import pytest
-from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from pydantic import SecretStr
 
 from channels.model import ChannelKind
-from dispatcher.config import MetricsSettings, Settings
+from dispatcher.config import Settings
 from dispatcher.context import Context
 from dispatcher.db import Pool
 from dispatcher.ids import DeliveryKey
@@ -26,16 +21,13 @@ from dispatcher.rules.states import Purpose
 from dispatcher.sandbox import RunningSandbox
 from dispatcher.senders import sync_senders
 from dispatcher.stages import approve, compose, plan
-from dispatcher.web import keep_worker_metrics, make_runner
 from dispatcher.web.banner.hub import Hub
 from dispatcher.web.banner.items import Viewer
 from dispatcher.web.facts import FRESH_S, QUEUES_SQL, Lookout, look
-from tests.faults.harness import free_port
 from tests.flow.conftest import sandbox
 from tests.flow.story import (
     MovableClock,
     apply_receipts,
-    eventually,
     plan_out,
     post,
     send_all,
@@ -291,68 +283,6 @@ async def test_without_the_database_the_process_still_tells_its_own_numbers(
     assert lost["tidings_database_up", {}] == 0
     assert ("tidings_workers", frozenset()) not in lost.samples
     assert lost["process_resident_memory_bytes", {}] > 0
-
-
-class TestWhoMaySeeThem:
-    TOKEN = "not to be guessed"
-
-    @pytest.fixture(params=["no token", "token"])
-    def web_settings(self, web_settings: Settings, request: pytest.FixtureRequest) -> Settings:
-        token = SecretStr(self.TOKEN) if request.param == "token" else None
-        metrics = MetricsSettings(token=token, port=free_port())
-        return web_settings.model_copy(
-            update={"metrics": metrics, "public_url": "https://status.example.com"}
-        )
-
-    @pytest.fixture
-    async def worker(self, ctx: Context) -> AsyncIterator[str]:
-        """Where a worker shows its own."""
-        stop = asyncio.Event()
-        task = asyncio.create_task(keep_worker_metrics(ctx, stop))
-        base = f"http://127.0.0.1:{ctx.settings.metrics.port}"
-
-        async def answers() -> bool:
-            async with aiohttp.ClientSession() as session:
-                try:
-                    async with session.get(f"{base}/metrics"):
-                        return True
-                except aiohttp.ClientConnectionError:
-                    return False
-
-        await eventually(answers, what="the worker's port")
-        yield base
-        stop.set()
-        await task
-
-    async def test_web_asks_for_the_token_and_without_one_shows_them_to_nobody_outside(
-        self, ctx: Context, listening: socket.socket
-    ) -> None:
-        runner = make_runner(ctx)
-        await runner.setup()
-        await web.SockSite(runner, listening).start()
-        async with aiohttp.ClientSession() as session:
-            api = Api(session, f"http://127.0.0.1:{listening.getsockname()[1]}", {})
-            for token in (None, "wrong", f"{self.TOKEN}x", "ö"):
-                refused = await api.bearing(token).get("/metrics")
-                assert (refused.status, refused.kind) == (401, "metrics-token-invalid")
-                assert refused.headers["WWW-Authenticate"].startswith("Bearer")
-            good = await api.bearing(self.TOKEN).get("/metrics")
-            assert good.status == (200 if ctx.settings.metrics.token else 401)
-        await runner.cleanup()
-
-    async def test_a_worker_shows_its_own_numbers_and_asks_for_the_token_if_there_is_one(
-        self, ctx: Context, worker: str
-    ) -> None:
-        async with aiohttp.ClientSession() as session:
-            plain, bearing = [
-                await Api(session, worker, {}).bearing(token).get("/metrics")
-                for token in (None, self.TOKEN)
-            ]
-        assert plain.status == (401 if ctx.settings.metrics.token else 200)
-        assert bearing.status == 200
-        names = {name for name, _ in read(bearing.body.decode()).samples}
-        assert "tidings_slices_held_total" in names
-        assert "tidings_workers" not in names
 
 
 async def test_openmetrics_is_spoken_to_who_asks_for_it(anonymous: Api) -> None:
