@@ -71,6 +71,11 @@ class Wait:
 Reservation: TypeAlias = Grant | Wait
 
 
+def steady_spacing(limits: Sequence[Limit]) -> float:
+    """Seconds between two units of a steady flow; 0 where no short window asks for any."""
+    return max((_Window.of(limit, BucketState()).spacing for limit in limits), default=0) / _MICRO
+
+
 def reserve(
     limits: Sequence[Limit],
     states: Sequence[BucketState],

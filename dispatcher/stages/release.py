@@ -18,13 +18,14 @@ from channels.pacing import (
     largest_cost,
     pick,
     reserve,
+    steady_spacing,
 )
 from dispatcher import tally
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.jobs import Event, publish
 from dispatcher.metrics import RATE_LIMIT_WAIT
-from dispatcher.rules.punctuality import head_start
+from dispatcher.rules.punctuality import UNPACED_S, head_start
 from dispatcher.rules.reasons import Decision
 from dispatcher.rules.states import STATUS_COUNT, DeliveryState, SliceState, shown
 
@@ -186,7 +187,8 @@ def _reserve(
         return None
     horizon = URGENT_HORIZON_S if row["lane"] == URGENT_LANE else HORIZON_S
     # The job takes a while to reach a worker; every claim so far came to nothing.
-    ready = now + head_start(row["epoch"])
+    paced = steady_spacing(limits) > UNPACED_S
+    ready = now + head_start(row["epoch"]) if paced else now
     return reserve(limits, states, ready.timestamp(), cost, horizon, spread=spread)
 
 

@@ -1,5 +1,6 @@
 """Build what leaves: parts from the rendering, slots from the people of one slice."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +17,8 @@ from dispatcher.stages.send.promise import Promise, promise_of
 from templates.headers import thread_headers
 from templates.slots import Filler, Person, fill, slots_from_json
 
+# People filled in before whoever holds a lock, or sends something more urgent, may go on.
+TURN_AFTER = 100
 MINIMUM_LIFE = timedelta(seconds=30)
 
 RENDERING_SQL = """
@@ -83,13 +86,13 @@ async def build(conn: Connection, ctx: Context, row: asyncpg.Record) -> Parcel:
         row["id"],
         earlier,
     )
-    return fill_in(ctx, row, words, people)
+    return await fill_in(ctx, row, words, people)
 
 
-def fill_in(
+async def fill_in(
     ctx: Context, row: asyncpg.Record, words: Words, people: Iterable[asyncpg.Record]
 ) -> Parcel:
-    """Fill in what differs from person to person."""
+    """Fill in what differs from person to person; other work gets a turn every few milliseconds."""
     is_mail = row["channel"] == ChannelKind.EMAIL.code
     headers = thread_headers(
         ctx.settings.brand,
@@ -100,7 +103,9 @@ def fill_in(
     update, channel, purpose = row["update_id"], row["channel"], row["purpose"]
     links = f"{ctx.settings.public_url}/u/"
     recipients: dict[int, Recipient] = {}
-    for person in people:
+    for number, person in enumerate(people, 1):
+        if number % TURN_AFTER == 0:
+            await asyncio.sleep(0)
         endpoint: int = person["endpoint_id"]
         token = token_of(endpoint)
         unsubscribe = links + token

@@ -54,7 +54,7 @@ async def claim(ctx: Context, slice_id: int) -> Claim | None:
             await conn.execute(HOLD_SQL, slice_id, row["epoch"], now)
             SLICES_HELD.inc()
             return None
-        if is_late(row["start_at"], now):
+        if is_late(row["start_at"], now, row["spacing_s"]):
             await give_back(conn, Claim(row))
             return None
         return Claim(row)

@@ -178,6 +178,9 @@ async def _intend(conn: Connection, ctx: Context, held: Claim, *, ended: bool) -
     lease = ctx.settings.worker.lease_s
     if await conn.fetchval(INTENT_SQL, held.id, held.epoch, request, now, lease) is None:
         return None
+    # Locks may have been waited for up to here. Late slices would leave together with punctual ones.
+    if is_late(row["start_at"], ctx.now(), row["spacing_s"]):
+        raise _TooLateError
     update = await one_row(conn, UPDATE_SQL, row["update_id"])
     asked = await conn.fetch(
         CULL_SQL,
@@ -195,9 +198,6 @@ async def _intend(conn: Connection, ctx: Context, held: Claim, *, ended: bool) -
     if going and ctx.policy.of(Severity(update["severity"])).quiet_hours_bind:
         for endpoint in await _hush(conn, row, going.values(), now):
             del going[endpoint]
-    # Locks may have been waited for up to here. Late slices would leave together with punctual ones.
-    if going and is_late(row["start_at"], ctx.now()):
-        raise _TooLateError
     return going
 
 

@@ -70,7 +70,7 @@ async def run(ctx: Context, slice_id: int) -> None:
     ctx.leases[held.id] = lease
     try:
         await reach("send.after_intent")
-        parcel = fill_in(ctx, held.slice, words, people.values())
+        parcel = await fill_in(ctx, held.slice, words, people.values())
         await _wait_until(ctx, start)
         sending = _Sending(ctx, held, lease, channel, parcel)
         await sending.send(list(people))
