@@ -10,6 +10,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 import structlog
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from pydantic import SecretStr
 
 from dispatcher.config import DatabaseSettings, EmbeddedSettings, Settings
@@ -30,6 +32,13 @@ _FAST = {
     "synchronous_commit": "off",
     "max_wal_size": "256MB",
 }
+
+
+# A test may not fail because the machine is busy: pytest-timeout alone says how long is too long.
+hypothesis_settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)
