@@ -1,11 +1,13 @@
 """What every stage is given: the pool, the clock, and the operator's choices. Built once, in app.py."""
 
 import asyncio
+import contextvars
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
+from typing import Any, Generic, TypeVar
 
 from channels.model import Channel, ChannelKind
 from dispatcher.clock import Clock
@@ -15,6 +17,8 @@ from dispatcher.ids import Signer
 from dispatcher.rules.policy import Policy
 from dispatcher.rules.punctuality import LATE
 from segments.rules import Rules
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -41,14 +45,58 @@ class Departures:
         Delays are made up for only as far as a message may be late anyway.
         """
         async with self._turns[sender_id]:
-            due = self._next.get(sender_id, clock.monotonic())
-            await clock.sleep(due - clock.monotonic())
-            self._next[sender_id] = max(due, clock.monotonic() - LATE.total_seconds()) + span
+            now = clock.monotonic()
+            due = self._next.get(sender_id, now)
+            if due > now:
+                await clock.sleep(due - now)
+                now = clock.monotonic()
+            self._next[sender_id] = max(due, now - LATE.total_seconds()) + span
+
+
+@dataclass(slots=True)
+class Gathering(Generic[T]):
+    """Hands what many tasks have to one function, all of it together, every `every_s` seconds.
+
+    `work` must not raise: what went wrong with an item it notes on the item.
+    """
+
+    work: Callable[[Sequence[T]], Awaitable[None]]
+    every_s: float
+    _waiting: dict[T, asyncio.Future[None]] = field(default_factory=dict)
+    _working: asyncio.Task[None] | None = None
+
+    def hand_in(self, item: T) -> None:
+        """Have an item worked on; what waits already waits once."""
+        if item not in self._waiting:
+            self._waiting[item] = asyncio.get_running_loop().create_future()
+        if self._working is None:
+            # What the first task binds to its log lines does not belong to the others.
+            self._working = asyncio.create_task(self._work(), context=contextvars.Context())
+
+    async def worked_on(self, item: T) -> None:
+        """Hand an item in and wait until it was worked on."""
+        self.hand_in(item)
+        await self._waiting[item]
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                await asyncio.sleep(self.every_s)
+                items, self._waiting = self._waiting, {}
+                await self.work(list(items))
+                for done in items.values():
+                    if not done.done():
+                        done.set_result(None)
+        finally:
+            self._working = None
 
 
 @dataclass(slots=True, kw_only=True)
 class Context:
-    """`dsn` serves connections outside the pool; `leases` holds what is in flight."""
+    """`dsn` serves connections outside the pool; `leases` holds what is in flight.
+
+    `gatherings` are what the slices of this process do together, by who does it.
+    """
 
     settings: Settings
     dsn: str = field(repr=False)
@@ -61,6 +109,7 @@ class Context:
     channels: Mapping[ChannelKind, Channel]
     leases: dict[int, Lease] = field(default_factory=dict)
     departures: Departures = field(default_factory=Departures)
+    gatherings: dict[type, Gathering[Any]] = field(default_factory=dict)
 
     def now(self) -> datetime:
         """Business time: what SQL sees as `$now`."""

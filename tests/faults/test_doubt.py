@@ -8,13 +8,13 @@ from channels.model import Accepted, Deferred, Fact, Reason
 from dispatcher.clocks.reconcile import reconcile
 from dispatcher.clocks.sweep import sweep
 from dispatcher.context import Context
-from dispatcher.db import in_transaction
 from dispatcher.rules.states import SliceState
 from dispatcher.sandbox import RunningSandbox
 from dispatcher.stages import control, send
+from dispatcher.stages.send.answers import Answers, Page
 from dispatcher.stages.send.claim import claim
 from dispatcher.stages.send.intent import commit_intent
-from dispatcher.stages.send.record import Answers, record
+from dispatcher.stages.send.pages import write
 from tests.faults.moments import (
     Flight,
     assert_counted,
@@ -82,9 +82,8 @@ async def test_a_late_answer_stops_the_resend_and_moves_nothing_backwards(
 ) -> None:
     flight = await doubtful(ctx, clock)
     answers = Answers.sort((endpoint, Accepted("late")) for endpoint in flight.endpoints)
-    await in_transaction(
-        ctx.pool, lambda conn: record(conn, ctx, flight.held, answers), rng=ctx.rng
-    )
+    async with open_transaction(ctx) as conn:
+        await write(conn, ctx, [Page(flight.held, answers)], now=ctx.now())
     assert await slice_state(ctx, flight.held.id) is SliceState.DONE
     await apply_receipts(ctx)
     await send_all(ctx)
@@ -98,9 +97,8 @@ async def test_a_late_refusal_takes_nothing_from_the_worker_that_has_it_now(
     flight = await doubtful(ctx, clock)
     late = Deferred(Reason.THROTTLED, "429", sender_wide=True)
     answers = Answers.sort((endpoint, late) for endpoint in flight.endpoints)
-    await in_transaction(
-        ctx.pool, lambda conn: record(conn, ctx, flight.held, answers), rng=ctx.rng
-    )
+    async with open_transaction(ctx) as conn:
+        await write(conn, ctx, [Page(flight.held, answers)], now=ctx.now())
     assert await ctx.pool.fetchval("select count(*) from slice where state = 0") == 1
     assert await assert_counted(ctx, flight.accepted) == {"retrying": 3}
 

@@ -9,14 +9,14 @@ from channels.model import Accepted, Fact
 from dispatcher.clocks import sweep
 from dispatcher.clocks.reconcile import reconcile
 from dispatcher.context import Context
-from dispatcher.db import in_transaction
 from dispatcher.failpoints import arm
 from dispatcher.rules.states import SliceState
 from dispatcher.sandbox import RunningSandbox
 from dispatcher.stages import approve, compose, control, plan, release, send
+from dispatcher.stages.send import pages
+from dispatcher.stages.send.answers import Answers, End, Page
 from dispatcher.stages.send.claim import claim
 from dispatcher.stages.send.intent import commit_intent
-from dispatcher.stages.send.record import Answers, finish, record
 from tests.faults.moments import (
     Flight,
     assert_counted,
@@ -60,9 +60,8 @@ create trigger trouble before update on slice for each statement execute functio
 async def write(ctx: Context, flight: Flight) -> None:
     """Record that the provider took everybody."""
     answers = Answers.sort((endpoint, Accepted("ref")) for endpoint in flight.endpoints)
-    await in_transaction(
-        ctx.pool, lambda conn: record(conn, ctx, flight.held, answers), rng=ctx.rng
-    )
+    async with open_transaction(ctx) as conn:
+        await pages.write(conn, ctx, [Page(flight.held, answers)], now=ctx.now())
 
 
 async def test_a_slice_that_three_jobs_want_at_once_is_sent_once(
@@ -131,8 +130,8 @@ async def test_receipts_that_come_while_a_slice_ends_in_doubt_are_counted_once(
     flight = await in_flight(ctx, mails=3)
     await told_of(ctx, flight, Fact.DELIVERED, flight.endpoints)
     async with open_transaction(ctx) as conn:
-        await record(conn, ctx, flight.held, Answers())
-        await finish(conn, flight.held, detail="reset", reference="", now=ctx.now())
+        page = Page(flight.held, Answers(), End("reset"))
+        await pages.write(conn, ctx, [page], now=ctx.now())
         tracking = asyncio.create_task(apply_receipts(ctx))
         await until_blocked(ctx, tracking)
     await tracking
