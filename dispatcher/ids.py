@@ -37,6 +37,7 @@ class ForgedIdError(ValueError):
 # What base64.b32encode does, in a quarter of its time: ten bits at once. A mail needs one of these.
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = [first + second for first in _LETTERS for second in _LETTERS]
+_FROM_URLSAFE = bytes.maketrans(b"-_", b"+/")
 _PLACES = tuple(range(120, -1, -10))
 
 
@@ -44,6 +45,29 @@ def _base32(raw: bytes) -> str:
     """26 lower-case characters for 16 bytes, without padding."""
     bits = int.from_bytes(raw) << 2
     return "".join([_PAIRS[bits >> place & 1023] for place in _PLACES])
+
+
+_BLOCK = 64
+_INNER_PAD = bytes(x ^ 0x36 for x in range(256))
+_OUTER_PAD = bytes(x ^ 0x5C for x in range(256))
+_Mac = Callable[[bytes], bytes]
+
+
+def _macs(secret: bytes, purpose: str) -> _Mac:
+    """What `hmac.digest` does (RFC 2104, SHA-256), in a quarter of its time: the secret is read once."""
+    if len(secret) > _BLOCK:
+        secret = hashlib.sha256(secret).digest()
+    block = secret.ljust(_BLOCK, b"\x00")
+    inner_start = hashlib.sha256(block.translate(_INNER_PAD) + purpose.encode() + b"\x00")
+    outer_start = hashlib.sha256(block.translate(_OUTER_PAD))
+
+    def mac(payload: bytes) -> bytes:
+        inner, outer = inner_start.copy(), outer_start.copy()
+        inner.update(payload)
+        outer.update(inner.digest())
+        return outer.digest()[:MAC_BYTES]
+
+    return mac
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +85,11 @@ class Signer:
 
     def public_ids(self, kind: str) -> Callable[[int], str]:
         """`public_id` of one kind, for very many numbers."""
-        secret, purpose, prefix = self.secret, kind.encode() + b"\x00", f"{kind}_"
+        mac, prefix = _macs(self.secret, kind), f"{kind}_"
 
         def public_id(number: int) -> str:
             payload = _NUMBER.pack(number)
-            mac = hmac.digest(secret, purpose + payload, "sha256")[:MAC_BYTES]
-            return prefix + _base32(payload + mac)
+            return prefix + _base32(payload + mac(payload))
 
         return public_id
 
@@ -88,25 +111,35 @@ class Signer:
 
     def delivery_keys(self) -> Callable[[DeliveryKey], str]:
         """`delivery_key`, for very many deliveries."""
-        secret, purpose = self.secret, b"delivery\x00"
+        mac = _macs(self.secret, "delivery")
 
         def delivery_key(key: DeliveryKey) -> str:
             payload = _DELIVERY.pack(*key)
-            raw = payload + hmac.digest(secret, purpose + payload, "sha256")[:MAC_BYTES]
-            return base64.urlsafe_b64encode(raw).decode()
+            return base64.urlsafe_b64encode(payload + mac(payload)).decode()
 
         return delivery_key
 
     def read_delivery_key(self, text: str) -> DeliveryKey:
         """The key inside; ForgedIdError when it is not one of ours."""
-        try:
-            raw = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise ForgedIdError("delivery") from error
-        payload, mac = raw[: _DELIVERY.size], raw[_DELIVERY.size :]
-        if not hmac.compare_digest(mac, self._mac("delivery", payload)):
-            raise ForgedIdError("delivery")
-        return DeliveryKey(*_DELIVERY.unpack(payload))
+        return self.delivery_key_reader()(text)
+
+    def delivery_key_reader(self) -> Callable[[str], DeliveryKey]:
+        """`read_delivery_key`, for very many keys."""
+        mac, size, is_same = _macs(self.secret, "delivery"), _DELIVERY.size, hmac.compare_digest
+
+        def read_delivery_key(text: str) -> DeliveryKey:
+            try:
+                raw = binascii.a2b_base64(
+                    text.encode("ascii").translate(_FROM_URLSAFE), strict_mode=True
+                )
+            except ValueError as error:
+                raise ForgedIdError("delivery") from error
+            payload = raw[:size]
+            if not is_same(raw[size:], mac(payload)):
+                raise ForgedIdError("delivery")
+            return DeliveryKey(*_DELIVERY.unpack(payload))
+
+        return read_delivery_key
 
     def derived_key(self, purpose: str) -> bytes:
         """A 32-byte key for another use (address hashes, user tokens) that does not reveal this one."""

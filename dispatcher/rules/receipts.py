@@ -1,9 +1,9 @@
 """A receipt between its arrival and its application: a short list, since there may be millions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from dispatcher.ids import DeliveryKey, Signer
+from dispatcher.ids import DeliveryKey
 
 SUPPRESS: Final = 1
 LIFT: Final = 2
@@ -16,9 +16,11 @@ The key is signed text as the provider returned it, or five numbers where we wro
 
 
 class Fact(NamedTuple):
-    """One stored receipt, read again."""
+    """One stored receipt, read again: of which delivery of an update on a channel, and what it says."""
 
-    key: DeliveryKey
+    endpoint: int
+    purpose: int
+    attempt: int
     fact: int
     at: float
     ref: str
@@ -42,8 +44,8 @@ def stored(
     return [kept, fact, at, ref[:100], detail[:200], reason, marks]
 
 
-def read(signer: Signer, row: Stored) -> Fact:
-    """One stored receipt.
+def read(read_key: Callable[[str], DeliveryKey], row: Stored) -> tuple[tuple[int, int], Fact]:
+    """One stored receipt: (update, channel) and the fact; `read_key` as of `Signer.delivery_key_reader`.
 
     Raises ForgedIdError where the key is none of ours, another ValueError or TypeError where it is no
     stored receipt.
@@ -51,5 +53,5 @@ def read(signer: Signer, row: Stored) -> Fact:
     if not isinstance(row, list):
         raise TypeError("a stored receipt is a list")
     key, fact, at, ref, detail, reason, marks = row
-    found = signer.read_delivery_key(key) if isinstance(key, str) else DeliveryKey(*key)
-    return Fact(found, fact, at, ref, detail, reason, marks)
+    update, channel, endpoint, purpose, attempt = read_key(key) if isinstance(key, str) else key
+    return (update, channel), Fact(endpoint, purpose, attempt, fact, at, ref, detail, reason, marks)

@@ -5,13 +5,25 @@ import pytest
 
 from channels.model import ChannelKind, Fact, Reason, Receipt
 from dispatcher.context import Context
+from dispatcher.db import Connection
 from dispatcher.ids import DeliveryKey
-from dispatcher.rules.states import Purpose
+from dispatcher.rules.states import Purpose, bits
 from dispatcher.stages import track
 from dispatcher.stages.track import MAX_TRIES
+from dispatcher.stages.track.consequences import REASON_SQL
+from dispatcher.stages.track.merge import MERGE_SQL
 from segments.model import Channel, SuppressionReason
 from segments.suppressions import Why, add_suppression
-from tests.flow.story import apply_receipts, contact, plan_out, post, seed, statuses, update
+from tests.flow.story import (
+    apply_receipts,
+    contact,
+    plan_out,
+    post,
+    recounted,
+    seed,
+    statuses,
+    update,
+)
 
 PHONE = "+12125550101"
 MAIL = "person1@example.com"
@@ -145,10 +157,63 @@ async def test_a_bounce_outlasts_an_opt_out_that_is_taken_back(ctx: Context) -> 
     assert await suppressions(ctx) == [(SuppressionReason.BOUNCED, "provider")]
 
 
+async def test_thousands_of_receipts_are_never_compared_with_thousands_of_deliveries(
+    conn: Connection,
+) -> None:
+    await conn.execute("set plan_cache_mode = force_generic_plan")
+    for statement in (MERGE_SQL, REASON_SQL):
+        await conn.execute(f"prepare q as {statement}")
+        count = await conn.fetchval(
+            "select cardinality(parameter_types) from pg_prepared_statements where name = 'q'"
+        )
+        values = ", ".join(["null"] * count)
+        plan = "\n".join(row[0] for row in await conn.fetch(f"explain execute q({values})"))
+        assert "Update on delivery" in plan
+        assert "Nested Loop" not in plan
+        assert "Join" not in plan
+        await conn.execute("deallocate q")
+
+
+async def test_two_attempts_and_many_facts_of_one_delivery_are_merged_at_once(ctx: Context) -> None:
+    dispatch_id, (one, other) = await mail_keys(ctx, people=2)
+    late = ctx.signer.delivery_key(ctx.signer.read_delivery_key(one)._replace(attempt=2))
+    for key, fact in [
+        (one, Fact.DEFERRED),
+        (late, Fact.QUEUED),
+        (one, Fact.DELIVERED),
+        (other, Fact.BOUNCED_SOFT),
+        (other, Fact.BOUNCED_SOFT),
+    ]:
+        await told(ctx, key, fact)
+    await apply_receipts(ctx)
+    found = await ctx.pool.fetch(
+        "select evidence from delivery where channel = 1 order by endpoint_id"
+    )
+    assert [row["evidence"] for row in found] == [
+        bits(Fact.DEFERRED, Fact.QUEUED, Fact.DELIVERED),
+        bits(Fact.BOUNCED_SOFT),
+    ]
+    assert await ctx.pool.fetchval("select count(*) from receipt where matched") == 5
+    counted = await statuses(ctx, dispatch_id)
+    assert counted["delivered"] == 1
+    assert counted == await recounted(ctx, ctx.signer.read_delivery_key(one).update)
+
+
+async def test_a_receipt_of_no_delivery_is_kept_and_marked(ctx: Context) -> None:
+    _, (key,) = await mail_keys(ctx)
+    strange = ctx.signer.read_delivery_key(key)._replace(purpose=Purpose.REPORT)
+    await told(ctx, ctx.signer.delivery_key(strange), Fact.DELIVERED)
+    await told(ctx, key, Fact.DELIVERED)
+    await apply_receipts(ctx)
+    rows = await ctx.pool.fetch("select purpose, matched from receipt order by purpose")
+    assert [tuple(row) for row in rows] == [(Purpose.NOTICE, True), (Purpose.REPORT, False)]
+
+
 POISON = [
     [[[1, 1, 1], 1, 0.0, "", "", 0, 0]],
     [[[1, 1, 2**63, 1, 1], 1, 0.0, "", "", 0, 0]],
     [[[1, 1, 1, 1, 1], 999, 0.0, "", "", 0, 0]],
+    [[[1, 1, 1, 1, 1], 1, 1e300, "", "", 0, 0]],
     [[[1, 1, 1, 1, 1], 1, "yesterday", "", "", 0, 0]],
     [[[1, 1, 1, 1, 1], 1]],
     [7],

@@ -1,10 +1,14 @@
 """Public ids: nobody can guess or forge one, and none passes for another kind."""
 
+import base64
+import hmac
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.ids import DELIVERY_KEY_LENGTH, DeliveryKey, ForgedIdError, Signer
+from dispatcher.ids import DELIVERY_KEY_LENGTH, MAC_BYTES, DeliveryKey, ForgedIdError, Signer
 
 SIGNER = Signer(b"a secret of thirty-two bytes....")
 numbers = st.integers(-(2**63), 2**63 - 1)
@@ -55,6 +59,16 @@ def test_one_changed_character_makes_a_key_a_forgery(key: DeliveryKey, place: in
     other = "A" if text[place] != "A" else "B"
     with pytest.raises(ForgedIdError):
         SIGNER.read_delivery_key(text[:place] + other + text[place + 1 :])
+
+
+@given(secret=st.binary(max_size=150), key=keys)
+def test_a_delivery_key_is_an_hmac_whatever_the_length_of_the_secret(
+    secret: bytes, key: DeliveryKey
+) -> None:
+    raw = base64.urlsafe_b64decode(Signer(secret).delivery_key(key))
+    payload, mac = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
+    assert payload == struct.pack(">QBqBB", *key)
+    assert mac == hmac.digest(secret, b"delivery\x00" + payload, "sha256")[:MAC_BYTES]
 
 
 def test_the_secret_shows_in_no_repr() -> None:

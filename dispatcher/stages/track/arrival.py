@@ -1,0 +1,71 @@
+"""What a provider told is kept before it is answered; what a person texted binds at once."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+
+from channels.model import Receipt
+from dispatcher.context import Context
+from dispatcher.db import Connection
+from dispatcher.jobs import Event, publish
+from dispatcher.rules.receipts import LIFT, SUPPRESS, Stored, stored
+from dispatcher.rules.states import fact_code
+from segments.addresses import address_hash
+from segments.consents import Consent, record_consent
+from segments.model import Channel as AddressChannel
+from segments.model import SuppressionReason
+from segments.suppressions import lift_opt_outs, suppress_hashes
+
+log = structlog.get_logger(__name__)
+
+STORE_SQL = "insert into receipt_batch (provider, received_at, receipts) values ($1, $2, $3)"
+
+
+async def store(
+    conn: Connection, ctx: Context, provider: str, receipts: Sequence[Receipt], *, now: datetime
+) -> int:
+    """Keep verified receipts durably and wake the tracker; returns how many carry a key.
+
+    Whether it is one of ours is seen when they are applied. Inbound opt-outs carry an address instead
+    of a key and are applied at once.
+    """
+    rows = [_row(receipt) for receipt in receipts if receipt.key]
+    async with conn.transaction():
+        if rows:
+            await conn.execute(STORE_SQL, provider, now, rows)
+            await publish(conn, [Event("receipts.arrived", 0, 5)])
+        for receipt in receipts:
+            if not receipt.key and receipt.address:
+                await _obey(conn, ctx, receipt, now)
+    return len(rows)
+
+
+async def _obey(conn: Connection, ctx: Context, receipt: Receipt, now: datetime) -> None:
+    """A text sent to us that says stop or start: it binds from this commit on."""
+    channel = AddressChannel.SMS
+    try:
+        hashed = address_hash(ctx.address_key, channel, receipt.address)
+    except ValueError:
+        # Nobody we write to can have it.
+        log.warning("inbound_from_no_number", fact=receipt.fact)
+        return
+    if receipt.suppress:
+        stop = (channel, hashed, SuppressionReason.OPTED_OUT, "inbound", now)
+        await suppress_hashes(conn, [stop])
+    elif receipt.lift:
+        await lift_opt_outs(conn, [(channel, hashed)])
+    said = Consent(receipt.lift, "text message", receipt.detail, now)
+    await record_consent(conn, channel, hashed, said)
+
+
+def _row(receipt: Receipt) -> Stored:
+    return stored(
+        receipt.key,
+        fact_code(receipt.fact),
+        receipt.at.timestamp(),
+        ref=receipt.provider_ref,
+        detail=receipt.detail,
+        reason=int(receipt.reason or 0),
+        marks=receipt.suppress * SUPPRESS | receipt.lift * LIFT,
+    )
