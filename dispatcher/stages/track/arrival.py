@@ -19,7 +19,13 @@ from segments.suppressions import lift_opt_outs, suppress_hashes
 
 log = structlog.get_logger(__name__)
 
-STORE_SQL = "insert into receipt_batch (provider, received_at, receipts) values ($1, $2, $3)"
+ARRIVED = Event("receipts.arrived", 0, 5)
+# One statement, and so one answer to wait for: a commit of its own, and whether the tracker is awake.
+STORE_SQL = f"""
+with kept as (insert into receipt_batch (provider, received_at, receipts) values ($1, $2, $3))
+select exists (
+    select from pgqueuer where dedupe_key = '{ARRIVED.dedupe_key}' and status in ('queued', 'picked'))
+"""
 
 
 async def store(
@@ -28,16 +34,17 @@ async def store(
     """Keep verified receipts durably and wake the tracker; returns how many carry a key.
 
     Whether it is one of ours is seen when they are applied. Inbound opt-outs carry an address instead
-    of a key and are applied at once.
+    of a key and are applied at once. Should it fail halfway the provider asks again, and twice is no more
+    than once.
     """
-    rows = [_row(receipt) for receipt in receipts if receipt.key]
-    async with conn.transaction():
-        if rows:
-            await conn.execute(STORE_SQL, provider, now, rows)
-            await publish(conn, [Event("receipts.arrived", 0, 5)])
-        for receipt in receipts:
-            if not receipt.key and receipt.address:
+    inbound = [receipt for receipt in receipts if not receipt.key and receipt.address]
+    if inbound:
+        async with conn.transaction():
+            for receipt in inbound:
                 await _obey(conn, ctx, receipt, now)
+    rows = [_row(receipt) for receipt in receipts if receipt.key]
+    if rows and not await conn.fetchval(STORE_SQL, provider, now, rows):
+        await publish(conn, [ARRIVED])
     return len(rows)
 
 
