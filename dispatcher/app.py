@@ -31,7 +31,7 @@ from dispatcher.failpoints import arm
 from dispatcher.ids import Signer
 from dispatcher.jobs import Consumer, Handler, Pace, consume, tick
 from dispatcher.metrics import timed_requests
-from dispatcher.pipeline import CONSUMERS, PIPELINE, Wire
+from dispatcher.pipeline import CONSUMERS, PIPELINE, URGENT_PRIORITY, Wire
 from dispatcher.rules.policy import load_policy
 from dispatcher.senders import PROVIDERS, sync_senders
 from dispatcher.web import keep_worker_metrics, make_runner
@@ -207,7 +207,15 @@ def _loops(ctx: Context, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]
 
 def _consumers(ctx: Context) -> list[Consumer]:
     def handler(wire: Wire) -> Handler:
-        return partial(wire.stage, ctx)
+        async def run(key: int, priority: int) -> None:
+            if priority >= URGENT_PRIORITY:
+                with ctx.precedence.taken():
+                    await wire.stage(ctx, key)
+            else:
+                await ctx.precedence.give_way()
+                await wire.stage(ctx, key)
+
+        return run
 
     return [
         Consumer(

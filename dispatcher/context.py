@@ -3,7 +3,8 @@
 import asyncio
 import contextvars
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
@@ -19,6 +20,7 @@ from dispatcher.rules.punctuality import LATE
 from segments.rules import Rules
 
 T = TypeVar("T")
+GIVE_WAY_S = 0.5
 
 
 @dataclass(slots=True)
@@ -91,11 +93,43 @@ class Gathering(Generic[T]):
             self._working = None
 
 
+@dataclass(slots=True)
+class Precedence:
+    """Lets what is less urgent wait a moment while this process has something urgent in hand.
+
+    Nothing waits for long: a flood of the urgent slows the rest down and does not stop it.
+    """
+
+    _in_hand: int = 0
+    _clear: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Inside, something urgent is in hand."""
+        self._in_hand += 1
+        self._clear.clear()
+        try:
+            yield
+        finally:
+            self._in_hand -= 1
+            if not self._in_hand:
+                self._clear.set()
+
+    async def give_way(self) -> None:
+        """Let others have a turn, and what is urgent up to half a second."""
+        if self._in_hand:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._clear.wait(), GIVE_WAY_S)
+        else:
+            await asyncio.sleep(0)
+
+
 @dataclass(slots=True, kw_only=True)
 class Context:
     """`dsn` serves connections outside the pool; `leases` holds what is in flight.
 
     `gatherings` are what the slices of this process do together, by who does it.
+    `releasing`: senders whose slices this process is just releasing, and whether to look once more.
     """
 
     settings: Settings
@@ -110,6 +144,8 @@ class Context:
     leases: dict[int, Lease] = field(default_factory=dict)
     departures: Departures = field(default_factory=Departures)
     gatherings: dict[type, Gathering[Any]] = field(default_factory=dict)
+    precedence: Precedence = field(default_factory=Precedence)
+    releasing: dict[int, bool] = field(default_factory=dict)
 
     def now(self) -> datetime:
         """Business time: what SQL sees as `$now`."""

@@ -20,7 +20,8 @@ from dispatcher.db import Connection
 
 log = structlog.get_logger(__name__)
 
-Handler = Callable[[int], Awaitable[None]]
+Handler = Callable[[int, int], Awaitable[None]]
+"""Is given the row's id and the priority of the job."""
 
 RECONNECT_CAP_S = 15.0
 # What a database that is away, restarting or full looks like from here.
@@ -157,7 +158,7 @@ def _as_job(name: str, handler: Handler) -> Callable[[Job], Awaitable[None]]:
     async def run(job: Job) -> None:
         key = int(job.payload or b"0")
         with structlog.contextvars.bound_contextvars(job=name, key=key):
-            await handler(key)
+            await handler(key, job.priority)
 
     return run
 

@@ -31,9 +31,22 @@ class Wire:
     consumer: str
 
 
+def _on_to(*stages: Stage) -> Stage:
+    """One stage and at once the next ones: what they publish in between would only take time to arrive.
+
+    It is published all the same. Whoever is woken by it, or by the sweep, finds nothing left to claim.
+    """
+
+    async def run(ctx: Context, key: int) -> None:
+        for stage in stages:
+            await stage(ctx, key)
+
+    return run
+
+
 PIPELINE: tuple[Wire, ...] = (
-    Wire("update.accepted", compose.run, compose.PUBLISHES, "flow"),
-    Wire("update.composed", approve.run, approve.PUBLISHES, "flow"),
+    Wire("update.accepted", _on_to(compose.run, approve.run, plan.run), compose.PUBLISHES, "flow"),
+    Wire("update.composed", _on_to(approve.run, plan.run), approve.PUBLISHES, "flow"),
     Wire("update.approved", plan.run, plan.PUBLISHES, "flow"),
     Wire("slices.waiting", release.run, release.PUBLISHES, "flow"),
     Wire("slice.released.urgent.email", send.run, send.PUBLISHES, "urgent.email"),
@@ -46,6 +59,9 @@ PIPELINE: tuple[Wire, ...] = (
     Wire("dispatch.planned", report.run, (), "evidence"),
     Wire("export.wanted", report.run_export, (), "exports"),
 )
+
+# Of what concerns a P0; see `Precedence`.
+URGENT_PRIORITY = 10
 
 # A consumer has its own connection and slots, so a hanging provider blocks only itself: (batch, slots).
 # Those named for a channel, urgent or not, run only where the channel has credentials.

@@ -109,8 +109,21 @@ class _Plan:
 
 
 async def run(ctx: Context, sender_id: int) -> None:
-    """Give moments to as many waiting slices of one sender as fit before the horizon."""
-    await in_transaction(ctx.pool, lambda conn: release(conn, ctx, sender_id), rng=ctx.rng)
+    """Give moments to as many waiting slices of one sender as fit before the horizon.
+
+    Every slice that ends asks for it. Whoever asks while this process is at it is served by one more
+    turn: a crowd that waits for the sender's lock would keep a P0 waiting too.
+    """
+    if sender_id in ctx.releasing:
+        ctx.releasing[sender_id] = True
+        return
+    ctx.releasing[sender_id] = True
+    try:
+        while ctx.releasing[sender_id]:
+            ctx.releasing[sender_id] = False
+            await in_transaction(ctx.pool, lambda conn: release(conn, ctx, sender_id), rng=ctx.rng)
+    finally:
+        del ctx.releasing[sender_id]
 
 
 async def release(conn: Connection, ctx: Context, sender_id: int) -> int:

@@ -38,7 +38,7 @@ async def test_a_consumer_that_cannot_connect_or_loses_its_listener_tries_again(
             raise failures.pop()
         return await asyncpg.connect(database_url)
 
-    async def handler(key: int) -> None:
+    async def handler(key: int, _priority: int) -> None:
         done.append(key)
         stop.set()
 

@@ -121,6 +121,8 @@ async def _plan_ranges(ctx: Context, job: _Job, last: int) -> int | None:
             for lo, hi in _ranges(job.update["cursor"], last):
                 if len(tasks) >= RANGES_AT_ONCE:
                     await asyncio.wait({tasks[-RANGES_AT_ONCE]})
+                if job.lane > 0:
+                    await ctx.precedence.give_way()
                 before = group.create_task(_plan_range(ctx, job, lo, hi, before))
                 tasks.append(before)
     except* _NotOursError:

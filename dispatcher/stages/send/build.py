@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import asyncpg
 
@@ -103,9 +104,10 @@ async def fill_in(
     update, channel, purpose = row["update_id"], row["channel"], row["purpose"]
     links = f"{ctx.settings.public_url}/u/"
     recipients: dict[int, Recipient] = {}
+    give_way = partial(asyncio.sleep, 0) if row["lane"] == 0 else ctx.precedence.give_way
     for number, person in enumerate(people, 1):
         if number % TURN_AFTER == 0:
-            await asyncio.sleep(0)
+            await give_way()
         endpoint: int = person["endpoint_id"]
         token = token_of(endpoint)
         unsubscribe = links + token
