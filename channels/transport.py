@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http import HTTPStatus
 
 import aiohttp
@@ -88,10 +89,8 @@ async def exchange(
 
     Redirects are not followed: they would carry the credentials to a host nobody configured.
     """
-    # Half for connecting, so that a time-out before the request left can be told from one after.
-    timeout = aiohttp.ClientTimeout(total=timeout_s, connect=timeout_s / 2)
     async with session.request(
-        method, url, headers=headers, data=data, timeout=timeout, allow_redirects=False
+        method, url, headers=headers, data=data, timeout=_limits(timeout_s), allow_redirects=False
     ) as response:
         body = bytearray()
         # Once there is a status line it decides; a body cut off only costs the explanation.
@@ -104,6 +103,13 @@ async def exchange(
         return Answer(response.status, response.headers, bytes(body), complete=False)
 
 
+@lru_cache
+def _limits(timeout_s: float) -> aiohttp.ClientTimeout:
+    # Half for connecting, so that a time-out before the request left can be told from one after.
+    return aiohttp.ClientTimeout(total=timeout_s, connect=timeout_s / 2)
+
+
+@lru_cache(maxsize=64)
 def rebase(url: str | URL, base_url: str) -> URL:
     """`url` with scheme, host and path prefix of `base_url`; for SDKs without that setting."""
     return URL(base_url + URL(str(url), encoded=True).raw_path_qs, encoded=True)

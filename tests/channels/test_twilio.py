@@ -52,6 +52,13 @@ async def test_a_messaging_service_is_named_as_one(
     assert "From" not in form
 
 
+async def test_every_sign_of_a_text_arrives(
+    provider: ScriptedProvider, session: aiohttp.ClientSession
+) -> None:
+    signs = "".join(map(chr, range(1, 256))) + "%41+%zz é\u200b€😀 a  b\r\n"
+    assert (await form_of(provider, session, text(signs)))["Body"] == signs
+
+
 @pytest.mark.parametrize(
     ("valid_for", "seconds"),
     [
