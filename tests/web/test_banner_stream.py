@@ -141,7 +141,7 @@ async def test_one_user_may_hold_ten_streams(anonymous: Api, ctx: Context) -> No
 def test_a_reader_that_is_too_slow_gets_a_snapshot_instead_of_a_longer_queue() -> None:
     subscriber = Subscriber(viewer=None, user=("a", "b"))  # type: ignore[arg-type] # not looked at
     for number in range(3 * BUFFER):
-        subscriber._offer(Change(number, number, None))
+        subscriber._offer(Change(number, None, b""))
     assert subscriber.resync
     assert subscriber.queue.qsize() == 1
 

@@ -5,8 +5,8 @@ thing twice, which costs a little and harms nothing.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Final
@@ -18,6 +18,7 @@ from aiohttp import web
 from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.metrics import BANNER_STREAMS
+from dispatcher.web import sse
 from dispatcher.web.answers import WebRefusedError
 from dispatcher.web.banner.items import RESOLVED_STAYS, Item, Viewer, items_for
 from dispatcher.web.banner.subscriber import Change, Subscriber
@@ -31,6 +32,8 @@ MAX_STREAMS: Final = 10_000
 MAX_STREAMS_PER_USER: Final = 10
 # Numbers are given out before commits: an event may become visible after a later one.
 OVERLAP: Final = 100
+# Told in one go; what they are told leaves before the next ones are.
+_TOLD_AT_ONCE: Final = 250
 _REPLAY_LIMIT: Final = 500
 _RECONNECT_S: Final = 0.2
 _RECONNECT_CAP_S: Final = 15.0
@@ -51,6 +54,7 @@ class Hub:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._subscribers: set[Subscriber] = set()
+        self._streams_of: Counter[tuple[str, str]] = Counter()
         self._seen: set[int] = set()
         self._last_id = 0
         self._wake = asyncio.Event()
@@ -63,11 +67,12 @@ class Hub:
         self, viewer: Viewer, user: tuple[str, str]
     ) -> AsyncIterator[Subscriber]:
         """A place among the streams. Raises WebRefusedError (429) when there are too many."""
-        mine = sum(1 for other in self._subscribers if other.user == user)
+        mine = self._streams_of[user]
         if len(self._subscribers) >= MAX_STREAMS or mine >= MAX_STREAMS_PER_USER:
             raise WebRefusedError("too-many-streams", headers={"Retry-After": "60"})
         subscriber = Subscriber(viewer, user)
         self._subscribers.add(subscriber)
+        self._streams_of[user] = mine + 1
         BANNER_STREAMS.inc()
         if self._closed:
             subscriber.end()
@@ -75,6 +80,9 @@ class Hub:
             yield subscriber
         finally:
             self._subscribers.discard(subscriber)
+            self._streams_of[user] -= 1
+            if not self._streams_of[user]:
+                del self._streams_of[user]
             BANNER_STREAMS.dec()
 
     async def snapshot(self, subscriber: Subscriber) -> tuple[int, list[Item]]:
@@ -101,7 +109,8 @@ class Hub:
         subscriber.shown = items = found[subscriber.viewer]
         touched = {row["incident_id"] for row in events} | {row["id"] for row in ended}
         return [
-            Change(last, incident_id, items.get(incident_id)) for incident_id in sorted(touched)
+            self._change(last, incident_id, items.get(incident_id))
+            for incident_id in sorted(touched)
         ]
 
     async def run(self) -> None:
@@ -164,19 +173,26 @@ class Hub:
             found = await items_for(
                 conn, self._ctx, by_viewer, now=self._ctx.now(), incidents=incidents
             )
-        for viewer, items in found.items():
-            self._offer(by_viewer[viewer], incidents, items)
-
-    def _offer(
-        self, subscribers: Iterable[Subscriber], incidents: Sequence[int], items: Mapping[int, Item]
-    ) -> None:
-        for subscriber in subscribers:
+        # Ten thousand viewers see few different things: each is made and written down once.
+        changes: dict[tuple[int, int], Change] = {}
+        for number, (viewer, items) in enumerate(found.items(), 1):
             for incident_id in incidents:
-                subscriber.update(self._last_id, incident_id, items.get(incident_id))
+                item = items.get(incident_id)
+                change = changes.get((incident_id, id(item)))
+                if change is None:
+                    change = self._change(self._last_id, incident_id, item)
+                    changes[(incident_id, id(item))] = change
+                for subscriber in by_viewer[viewer]:
+                    subscriber.update(change)
+            if number % _TOLD_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
-    def public_id(self, incident_id: int) -> str:
-        """An incident as the stream names it."""
-        return self._ctx.signer.public_id(INCIDENT, incident_id)
+    def _change(self, event_id: int, incident_id: int, item: Item | None) -> Change:
+        if item is None:
+            gone = {"id": self._ctx.signer.public_id(INCIDENT, incident_id)}
+            return Change(incident_id, item, sse.event(event_id, "remove", gone))
+        told = sse.event(event_id, "upsert", item.model_dump(mode="json"))
+        return Change(incident_id, item, told)
 
     def close(self) -> None:
         """End every stream, so that the process can stop."""

@@ -6,7 +6,7 @@ one stream is open or ten thousand.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -96,6 +96,8 @@ class _Known:
     by_segment: Mapping[tuple[int, str], Sequence[asyncpg.Record]]
     to_endpoint: Mapping[tuple[int, int, int], int]
     to_account: frozenset[tuple[int, int]]
+    fillers: dict[int, Filler] = field(default_factory=dict)
+    items: dict[tuple[object, ...], Item] = field(default_factory=dict)
 
 
 async def find_viewer(conn: Connection, ctx: Context, app_user: str, account: str) -> Viewer | None:
@@ -115,7 +117,10 @@ async def items_for(
     now: datetime,
     incidents: Sequence[int] | None = None,
 ) -> dict[Viewer, dict[int, Item]]:
-    """Per viewer: incident -> item. `incidents` narrows the look; None is every one that shows."""
+    """Per viewer: incident -> item. `incidents` narrows the look; None is every one that shows.
+
+    Those who see the same share one item.
+    """
     distinct = list(dict.fromkeys(viewers))
     known = await _look(conn, distinct, now, incidents)
     return {viewer: _items(ctx, viewer, known) for viewer in distinct}
@@ -157,7 +162,7 @@ def _items(ctx: Context, viewer: Viewer, known: _Known) -> dict[int, Item]:
     for row in known.newest:
         rendering = _rendering_for(viewer, row["update_id"], known)
         if rendering is not None:
-            found[row["incident_id"]] = _item(ctx, viewer, row, rendering)
+            found[row["incident_id"]] = _item(ctx, viewer, row, rendering, known)
     return found
 
 
@@ -180,8 +185,23 @@ def _rendering_for(viewer: Viewer, update_id: int, known: _Known) -> asyncpg.Rec
     return own_words_first[0] if own_words_first else None
 
 
-def _item(ctx: Context, viewer: Viewer, row: asyncpg.Record, rendering: asyncpg.Record) -> Item:
-    values = Filler(slots_from_json(rendering["slots"])).values(Person(account=viewer.account))
+def _item(
+    ctx: Context, viewer: Viewer, row: asyncpg.Record, rendering: asyncpg.Record, known: _Known
+) -> Item:
+    filler = known.fillers.get(rendering["id"])
+    if filler is None:
+        filler = known.fillers[rendering["id"]] = Filler(slots_from_json(rendering["slots"]))
+    values = filler.values(Person(account=viewer.account))
+    alike = (row["incident_id"], rendering["id"], *values.values())
+    item = known.items.get(alike)
+    if item is None:
+        item = known.items[alike] = _filled(ctx, row, rendering, values)
+    return item
+
+
+def _filled(
+    ctx: Context, row: asyncpg.Record, rendering: asyncpg.Record, values: Mapping[str, str]
+) -> Item:
     parts: dict[str, Any] = {name: fill(text, values) for name, text in rendering["parts"].items()}
     ended = row["resolved_at"]
     return Item(

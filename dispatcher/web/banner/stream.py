@@ -13,7 +13,7 @@ from dispatcher.web import sse
 from dispatcher.web.banner.cors import check_origin
 from dispatcher.web.banner.hub import HUB, Hub
 from dispatcher.web.banner.items import Item, find_viewer
-from dispatcher.web.banner.subscriber import Change, Subscriber
+from dispatcher.web.banner.subscriber import Subscriber
 from dispatcher.web.banner.token import User, read_banner_token
 from dispatcher.web.boundary import is_database_trouble
 from dispatcher.web.routing import POOL_WAIT_S, Plain
@@ -39,6 +39,7 @@ async def get_stream(call: Plain) -> web.StreamResponse:
         response = await sse.begin(request)
         try:
             await sse.write(response, sse.RETRY + first)
+            subscriber.follow(sse.at_once(request, response))
             await _send_changes(ctx, hub, subscriber, user, response)
         except (ConnectionError, TimeoutError):
             log.debug("banner.reader_gone")
@@ -49,7 +50,7 @@ async def _beginning(hub: Hub, subscriber: Subscriber, last_event_id: str) -> by
     if _EVENT_ID.fullmatch(last_event_id):
         changes = await hub.replay(subscriber, int(last_event_id))
         if changes is not None:
-            return b"".join(_change(hub, change) for change in changes)
+            return b"".join(change.event for change in changes)
     return _snapshot(*await hub.snapshot(subscriber))
 
 
@@ -57,6 +58,7 @@ async def _send_changes(
     ctx: Context, hub: Hub, subscriber: Subscriber, user: User, response: web.StreamResponse
 ) -> None:
     while (left := (user.until - ctx.now()).total_seconds()) > 0:
+        subscriber.caught_up()
         try:
             change = await asyncio.wait_for(subscriber.queue.get(), min(sse.COMMENT_EVERY_S, left))
         except TimeoutError:
@@ -65,7 +67,7 @@ async def _send_changes(
         if change is None:
             return
         if not subscriber.resync:
-            await sse.write(response, _change(hub, change))
+            await sse.write(response, change.event)
             continue
         subscriber.resync = False
         try:
@@ -81,9 +83,3 @@ def _snapshot(event_id: int, items: Sequence[Item]) -> bytes:
     return sse.event(
         event_id, "snapshot", {"items": [item.model_dump(mode="json") for item in items]}
     )
-
-
-def _change(hub: Hub, change: Change) -> bytes:
-    if change.item is None:
-        return sse.event(change.event_id, "remove", {"id": hub.public_id(change.incident_id)})
-    return sse.event(change.event_id, "upsert", change.item.model_dump(mode="json"))
