@@ -34,10 +34,21 @@ class Lease:
     until: float
 
 
+# As many as wait for answers at once at a provider that takes its time. More would not leave: they would
+# wait for a connection, and keep the event loop from all else while they are begun.
+MOST_UNDER_WAY = 100
+
+
 @dataclass(slots=True)
 class Departures:
-    """Keeps what leaves this process spaced, sender by sender, when slices were held up together."""
+    """Keeps what leaves this process spaced, sender by sender, when slices were held up together.
 
+    `room` is what a message holds, by sender, from before its turn until its answer.
+    """
+
+    room: dict[int, asyncio.Semaphore] = field(
+        default_factory=lambda: defaultdict(lambda: asyncio.Semaphore(MOST_UNDER_WAY))
+    )
     _next: dict[int, float] = field(default_factory=dict)
     _turns: dict[int, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 

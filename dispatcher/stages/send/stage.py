@@ -120,15 +120,17 @@ class _Sending:
 
     async def _send_one_by_one(self, endpoints: Sequence[int]) -> None:
         sheet, recorder = Sheet(self.held, self.parcel.words.promise), Recorder.of(self.ctx)
+        room = self.ctx.departures.room[self.held.slice["sender_id"]]
         try:
             async with asyncio.TaskGroup() as group:
                 for endpoint in endpoints:
-                    if self.stopped is None:
-                        await self._turn(1)
+                    await self._take_room(room)
                     if self.stopped is not None:
+                        room.release()
                         sheet.results.append((endpoint, self.stopped))
                         continue
-                    group.create_task(self._send_one(endpoint, sheet, recorder))
+                    sending = group.create_task(self._send_one(endpoint, sheet, recorder))
+                    sending.add_done_callback(lambda _: room.release())
             await reach("send.before_record")
             sheet.ended = True
         finally:
@@ -136,6 +138,16 @@ class _Sending:
             await recorder.worked_on(sheet)
         if sheet.failure is not None:
             raise sheet.failure
+
+    async def _take_room(self, room: asyncio.Semaphore) -> None:
+        """Hold room for one message, and let its moment come."""
+        await room.acquire()
+        try:
+            if self.stopped is None:
+                await self._turn(1)
+        except BaseException:
+            room.release()
+            raise
 
     async def _send_one(self, endpoint: int, sheet: Sheet, recorder: Gathering[Sheet]) -> None:
         message = single_message(self.ctx, self.held.slice, self._request, self.parcel, endpoint)
