@@ -27,18 +27,19 @@ async def run(stand: Stand, sizes: Sizes) -> list[Row]:
         async with stand.case(people, channels=[ChannelKind.SMS], sink=sink) as case:
             accepted = await plan_paused(case, 1)
             n = await case.conn.fetchval("select sum(n)::int from slice where state = 0")
-            bare = await bare_loop(sink, n)
+            bare, bare_cpu = await bare_loop(sink, n)
             capacity = await text_capacity(sink)
             row = await measure_sending(case, accepted, sink, "sms", "send only")
     row.bare, row.bare_what = bare, "posts/s"
     row.aims.append(Aim("of the bare loop", row.product / bare, AIM_RATIO))
     row.aims.append(Aim("sink × rate", capacity / row.product, 3))
+    row.notes.append(f"the bare loop takes {bare_cpu:.3g} s of CPU for 1,000")
     row.notes.append(f"the sink alone takes {capacity:,.0f} requests/s")
     return [row]
 
 
-async def bare_loop(sink: Process, n: int) -> float:
-    """Requests a second of one process that does nothing but post."""
+async def bare_loop(sink: Process, n: int) -> tuple[float, float]:
+    """Requests a second of one process that does nothing but post, and its CPU seconds per 1,000."""
     url = f"{sink.url}/2010-04-01/Accounts/AC{'5a' * 16}/Messages.json"
     fields = {
         "To": "+12125550100",
@@ -62,8 +63,8 @@ async def bare_loop(sink: Process, n: int) -> float:
 
     connector = aiohttp.TCPConnector(limit=IN_FLIGHT)
     async with aiohttp.ClientSession(connector=connector) as session:
-        began = time.perf_counter()
+        began, idle = time.perf_counter(), time.process_time()
         await asyncio.gather(*(one(session) for _ in range(IN_FLIGHT)))
-        seconds = time.perf_counter() - began
+        seconds, cpu = time.perf_counter() - began, time.process_time() - idle
     await fetch(f"{sink.url}/clear", "POST")
-    return n / seconds
+    return n / seconds, 1000 * cpu / n
