@@ -43,10 +43,6 @@ select $2::bigint + (i - 1) / 1000, $1, $5, $6, (select min(id) from sender wher
        array[0, 0, 0, count(*), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]::int[]
 from generate_series(1::bigint, $3::bigint) i group by (i - 1) / 1000
 """
-OLD_REACHED_SQL = """
-insert into reached (incident_id, endpoint_id, channels_mask, update_id)
-select $2, i, 2, $1 from generate_series(1::bigint, $3::bigint) i
-"""
 
 
 async def run(stand: Stand, sizes: Sizes) -> list[Row]:
@@ -112,9 +108,7 @@ async def _grow_old(case: Case, n: int, wanted: int) -> int:
         update, first = made["update_id"], made["first_slice"]
         await conn.execute(OLD_DELIVERIES_SQL, update, first, n, at)
         await conn.execute(OLD_SLICES_SQL, update, first, n, at, made["incident_id"], made["id"])
-        await conn.execute(OLD_REACHED_SQL, update, made["incident_id"], n)
     await conn.execute("analyze delivery")
-    await conn.execute("analyze reached")
     await conn.execute("checkpoint")
     say(f"growth: {count * n:,} old deliveries made in {meter.stop().seconds:.0f} s")
     return count * n

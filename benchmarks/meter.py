@@ -19,7 +19,7 @@ SIZE_SQL: Final = """
 select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
 from pg_class c
 where c.relkind = 'r'
-  and c.relname ~ '^(delivery|receipt|slice$|reached$|account_update$|rendering$|dispatch)'
+  and c.relname ~ '^(delivery|receipt|slice$|account_update$|rendering$|dispatch)'
 """
 
 

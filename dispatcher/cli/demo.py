@@ -262,9 +262,13 @@ def _say_how_to_use(home: House, key: str, user: str) -> None:
     typer.echo(f"What people received   {home.sandbox_url}/sandbox/")
     typer.echo(f"In-app banner          {home.url}/demo/banner?user={user}")
     typer.echo(f"API                    {home.url}/v1/incidents (with the key below)")
+    typer.echo(f"Metrics                {home.url}/metrics")
     typer.echo("\nThe same commands, in another terminal:\n")
     typer.echo(f"export TIDINGS_CONFIG={home.settings_file}")
     typer.echo("tidings report")
+    typer.echo(
+        "tidings report --link           # the page for an account manager, to open in a browser"
+    )
     typer.echo("tidings account acct-020")
     typer.echo(f"tidings verify --ledger {home.sandbox_url}")
     typer.echo("\nPost an update yourself:\n")
