@@ -105,12 +105,13 @@ def bits(*facts: Fact) -> int:
     return sum(_FACT_BITS[fact] for fact in facts)
 
 
+_FACT_CODES = {fact: place for place, fact in enumerate(Fact)}
+_FACTS_BY_CODE = {code: fact for fact, code in _FACT_CODES.items()}
+
+
 def fact_code(fact: Fact) -> int:
     """The smallint stored in `receipt.fact`."""
-    return _FACT_BITS[fact].bit_length() - 1
-
-
-_FACTS_BY_CODE = {fact_code(fact): fact for fact in Fact}
+    return _FACT_CODES[fact]
 
 
 def fact_from_code(code: int) -> Fact:
