@@ -63,6 +63,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         session = await stack.enter_async_context(
             aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS_PER_PROVIDER),
+                cookie_jar=aiohttp.DummyCookieJar(),  # no provider has anything to remember of us
                 timeout=aiohttp.ClientTimeout(total=60),
                 middlewares=[timed_requests(_providers(settings), clock.monotonic)],
             )

@@ -64,14 +64,15 @@ PIPELINE: tuple[Wire, ...] = (
 URGENT_PRIORITY = 10
 
 # A consumer has its own connection and slots, so a hanging provider blocks only itself: (batch, slots).
+# Six slices of texts keep a worker busy; more would only end later, all at once.
 # Those named for a channel, urgent or not, run only where the channel has credentials.
 CONSUMERS: Mapping[str, tuple[int, int]] = {
     "flow": (2, 8),
     "urgent.email": (1, 8),
-    "urgent.sms": (1, 16),
+    "urgent.sms": (1, 8),
     "urgent.social": (1, 2),
     "email": (2, 8),
-    "sms": (2, 16),
+    "sms": (1, 6),
     "social": (1, 2),
     "evidence": (2, 4),
     "exports": (1, 2),
