@@ -146,6 +146,33 @@ def test_a_reader_that_is_too_slow_gets_a_snapshot_instead_of_a_longer_queue() -
     assert subscriber.queue.qsize() == 1
 
 
+async def test_what_follows_a_slow_moment_waits_its_turn() -> None:
+    subscriber = Subscriber(viewer=None, user=("a", "b"))  # type: ignore[arg-type] # not looked at
+    changes = [Change(number, None, b"%d" % number) for number in range(5)]
+    written: list[bytes] = []
+    reads = True
+
+    def write(data: bytes) -> bool:
+        if reads:
+            written.append(data)
+        return reads
+
+    subscriber._offer(changes[0])  # before it has begun
+    subscriber.follow(write)
+    subscriber._offer(changes[1])
+    assert [subscriber.queue.get_nowait() for _ in range(2)] == changes[:2]
+    subscriber._offer(changes[2])  # what was taken is not sent yet
+    assert subscriber.queue.get_nowait() == changes[2]
+    assert written == []
+    subscriber.caught_up()
+    subscriber._offer(changes[3])
+    assert written == [b"3"]
+    reads = False
+    subscriber._offer(changes[4])
+    assert subscriber.queue.get_nowait() == changes[4]
+    assert written == [b"3"]
+
+
 async def test_open_streams_end_when_the_process_stops(anonymous: Api, ctx: Context) -> None:
     await seed(ctx, [contact(1, "small")])
     runner = make_runner(ctx)
