@@ -22,7 +22,7 @@ from channels.pacing import (
 )
 from dispatcher import tally
 from dispatcher.context import Context
-from dispatcher.db import Connection, in_transaction
+from dispatcher.db import Connection, in_transaction, one_row
 from dispatcher.jobs import Event, publish
 from dispatcher.metrics import RATE_LIMIT_WAIT
 from dispatcher.rules.punctuality import UNPACED_S, head_start
@@ -47,11 +47,14 @@ LOOK_AHEAD = 200
 # More than this many released and not yet begun means the workers, not the provider, are the limit:
 # releasing further would only let reserved moments pass unused.
 MAX_UNBEGUN = 40
+# Of a P0 fewer, so that a newer P0 stands behind little of an older one; each end of one releases more.
+MAX_URGENT_UNBEGUN = 16
 
 # Not "for update": that would wait for every record, whose slices refer to the sender.
 LOCK_SENDER_SQL = "select * from sender where id = $1 for no key update"
 UNBEGUN_SQL = f"""
-select count(*) from slice where state = {SliceState.RELEASED:d} and sender_id = $1
+select count(*) as unbegun, count(*) filter (where lane = {URGENT_LANE}) as urgent
+from slice where state = {SliceState.RELEASED:d} and sender_id = $1
 """
 BUCKETS_SQL = "select seconds, next_free, cells, cell_no from bucket where sender_id = $1"
 # A newer update's slice waits for older ones of its incident and channel that are on their way.
@@ -150,10 +153,10 @@ async def _candidates(
     if not waiting:
         return [], []
     top = waiting[0]["lane"]
-    room = max(0, MAX_UNBEGUN - await conn.fetchval(UNBEGUN_SQL, sender_id))
+    counts = await one_row(conn, UNBEGUN_SQL, sender_id)
+    room = max(0, MAX_UNBEGUN - counts["unbegun"])
     first = [row for row in waiting if row["lane"] == top]
-    if top != URGENT_LANE:
-        first = first[:room]
+    first = first[: max(0, MAX_URGENT_UNBEGUN - counts["urgent"]) if top == URGENT_LANE else room]
     lower = await conn.fetch(CANDIDATES_SQL, sender_id, top + 1, 9, now, room) if first else []
     return first, lower
 

@@ -1,7 +1,6 @@
 """Plan one update. Killed between ranges, it resumes from the cursor; a range is all or nothing."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -28,6 +27,9 @@ PUBLISHES = ("slices.waiting", "dispatch.planned")
 # Contacts. The first messages leave when the first range is committed, so that one is small.
 FIRST_RANGE: Final = 2_000
 RANGE: Final = 20_000
+# Where few of the contacts are to be told, ranges grow, or slices would hold a handful each.
+LARGEST_RANGE: Final = 320_000
+ROWS_A_RANGE: Final = 25_000
 RANGES_AT_ONCE: Final = 2
 ANALYZE_FROM: Final = 50_000
 LOOK_WHETHER_WAITED_FOR_S: Final = 0.2
@@ -101,11 +103,10 @@ async def _job(conn: Connection, ctx: Context, update_id: int) -> _Job | None:
     return _Job(update, query, ways, suppressed, ctx.policy.of(severity).lane)
 
 
-def _ranges(cursor: int, last: int) -> Iterator[tuple[int, int]]:
-    size = FIRST_RANGE
-    while cursor < last:
-        yield cursor, min(cursor + size, last)
-        cursor, size = cursor + size, RANGE
+def next_range(width: int, planned: int) -> int:
+    """How many contacts to plan next, where `width` of them came to `planned` deliveries."""
+    fitting = width * ROWS_A_RANGE // max(planned, 1)
+    return max(RANGE, min(fitting, 4 * width, LARGEST_RANGE))
 
 
 async def _plan_ranges(ctx: Context, job: _Job, last: int) -> int | None:
@@ -115,16 +116,25 @@ async def _plan_ranges(ctx: Context, job: _Job, last: int) -> int | None:
     """
     before: asyncio.Task[int] | None = None
     tasks: list[asyncio.Task[int]] = []
+    widths: list[int] = []
+    lo, width = job.update["cursor"], FIRST_RANGE
     ours = True
     try:
         async with asyncio.TaskGroup() as group:
-            for lo, hi in _ranges(job.update["cursor"], last):
+            while lo < last:
                 if len(tasks) >= RANGES_AT_ONCE:
-                    await asyncio.wait({tasks[-RANGES_AT_ONCE]})
+                    ended = tasks[-RANGES_AT_ONCE]
+                    await asyncio.wait({ended})
+                    if ended.exception() is not None:
+                        break
+                    width = next_range(widths[-RANGES_AT_ONCE], ended.result())
+                hi = min(lo + width, last)
                 if job.lane > 0:
                     await ctx.precedence.give_way()
                 before = group.create_task(_plan_range(ctx, job, lo, hi, before))
                 tasks.append(before)
+                widths.append(hi - lo)
+                lo, width = hi, max(width, RANGE)
     except* _NotOursError:
         ours = False
     return sum(task.result() for task in tasks) if ours else None
