@@ -98,7 +98,8 @@ async def _case(stand: Stand, n: int, updates: int, limit: int | None, name: str
     )
     row.aims.append(Aim(f"p99 (worst of {len(waits)}), s", last, AIM_S, at_most=True))
     row.notes.append(
-        f"{n:,} waited at the start and {still:,} at the end; each P0 goes to one account in a hundred, one after the other"
+        f"{n:,} waited at the start and {still:,} at the end; "
+        "each P0 goes to one account in a hundred, one after the other"
     )
     say(f"urgency {name}: p50 {p50:.3f} s, worst {last:.3f} s")
     return row
