@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 URGENT_LANE = 0
 URGENT_HORIZON_S = 5.0
 HORIZON_S = 1.0
+SHORT_HORIZON_S = 0.3
 LOOK_AHEAD = 200
 # More than this many released and not yet begun means the workers, not the provider, are the limit:
 # releasing further would only let reserved moments pass unused.
@@ -201,11 +202,17 @@ def _reserve(
     if cost > largest_cost(limits, spread=spread):
         log.error("slice_exceeds_limits", slice_id=row["id"], cost=cost)
         return None
-    horizon = URGENT_HORIZON_S if row["lane"] == URGENT_LANE else HORIZON_S
+    spacing = steady_spacing(limits)
+    horizon = URGENT_HORIZON_S if row["lane"] == URGENT_LANE else _horizon(cost * spacing)
     # The job takes a while to reach a worker; every claim so far came to nothing.
-    paced = steady_spacing(limits) > UNPACED_S
+    paced = spacing > UNPACED_S
     ready = now + head_start(row["epoch"]) if paced else now
     return reserve(limits, states, ready.timestamp(), cost, horizon, spread=spread)
+
+
+def _horizon(span_s: float) -> float:
+    """What is reserved, a P0 must wait for: two slices ahead keep a sender busy, a second is the most."""
+    return min(HORIZON_S, max(SHORT_HORIZON_S, 2 * span_s))
 
 
 def _next_fresh(queue: Any, turn: _Plan, now: datetime) -> asyncpg.Record | None:

@@ -134,6 +134,9 @@ async def _plan_ranges(ctx: Context, job: _Job, last: int) -> int | None:
                 before = group.create_task(_plan_range(ctx, job, lo, hi, before))
                 tasks.append(before)
                 widths.append(hi - lo)
+                if len(tasks) == 1:
+                    # The first messages are not to compete with the planning of the others.
+                    await asyncio.wait({before})
                 lo, width = hi, max(width, RANGE)
     except* _NotOursError:
         ours = False
