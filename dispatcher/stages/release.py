@@ -203,16 +203,16 @@ def _reserve(
         log.error("slice_exceeds_limits", slice_id=row["id"], cost=cost)
         return None
     spacing = steady_spacing(limits)
-    horizon = URGENT_HORIZON_S if row["lane"] == URGENT_LANE else _horizon(cost * spacing)
+    horizon = URGENT_HORIZON_S if row["lane"] == URGENT_LANE else _horizon(cost, spacing)
     # The job takes a while to reach a worker; every claim so far came to nothing.
     paced = spacing > UNPACED_S
     ready = now + head_start(row["epoch"]) if paced else now
     return reserve(limits, states, ready.timestamp(), cost, horizon, spread=spread)
 
 
-def _horizon(span_s: float) -> float:
-    """What is reserved, a P0 must wait for: two slices ahead keep a sender busy, a second is the most."""
-    return min(HORIZON_S, max(SHORT_HORIZON_S, 2 * span_s))
+def _horizon(cost: int, spacing: float) -> float:
+    """What is reserved, a P0 must wait for: two slices, or a hundred units, keep a sender busy."""
+    return min(HORIZON_S, max(SHORT_HORIZON_S, max(2 * cost, 100) * spacing))
 
 
 def _next_fresh(queue: Any, turn: _Plan, now: datetime) -> asyncpg.Record | None:
