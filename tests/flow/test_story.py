@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from dispatcher.context import Context
 from dispatcher.pipeline import release_update
+from dispatcher.rules.states import SENT_AT, SHOWN_STATE, DeliveryState
 from dispatcher.sandbox import Provider, RunningSandbox
 from tests.flow.story import (
     MovableClock,
@@ -138,3 +139,22 @@ async def test_what_is_meant_for_some_accounts_is_not_posted_in_public(
     await plan_out(ctx, accepted)
     await send_all(ctx)
     assert sandbox.ledger.accepted[Provider.X] == 0
+
+
+async def test_one_answer_that_takes_everybody_is_written_once_and_read_from_every_delivery(
+    ctx: Context, sandbox: RunningSandbox
+) -> None:
+    await seed(ctx, [contact(n, "small") for n in range(5)])
+    accepted = await post(ctx, update(ctx))
+    await plan_out(ctx, accepted)
+    written = "select ctid::text, state, sent_at from delivery where channel = 1 order by 1"
+    before = await ctx.pool.fetch(written)
+    await send_all(ctx)
+    assert sandbox.ledger.accepted[Provider.SENDGRID] == 5
+    assert await ctx.pool.fetch(written) == before
+    shown = await ctx.pool.fetch(
+        f"""select {SHOWN_STATE} as state, {SENT_AT} = s.ended_at as at_the_end
+            from delivery d join slice s on s.id = d.slice_id where d.channel = 1"""
+    )
+    assert [tuple(row) for row in shown] == 5 * [(DeliveryState.ACCEPTED, True)]
+    assert await statuses(ctx, accepted.dispatch_id) == await recounted(ctx, accepted.update_id)

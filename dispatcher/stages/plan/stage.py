@@ -42,11 +42,11 @@ SLICE_LIMIT: Final = {
 }
 
 
-class _NotOursError(Exception):
+class NotOursError(Exception):
     """Somebody cancelled the dispatch, or plans it too; the range is taken back."""
 
 
-class _GiveWayError(Exception):
+class GiveWayError(Exception):
     """The range before waits for a row of this one, which waits for it: this one begins anew."""
 
 
@@ -138,7 +138,7 @@ async def _plan_ranges(ctx: Context, job: _Job, last: int) -> int | None:
                     # The first messages are not to compete with the planning of the others.
                     await asyncio.wait({before})
                 lo, width = hi, max(width, RANGE)
-    except* _NotOursError:
+    except* NotOursError:
         ours = False
     return sum(task.result() for task in tasks) if ours else None
 
@@ -148,7 +148,7 @@ async def _plan_range(
 ) -> int:
     try:
         return await _try_range(ctx, job, lo, hi, before)
-    except _GiveWayError:
+    except GiveWayError:
         if before is not None:
             await asyncio.wait({before})
         return await _try_range(ctx, job, lo, hi, before)
@@ -159,15 +159,16 @@ async def _try_range(
 ) -> int:
     async with ctx.pool.acquire() as conn:
         async with planned_for_its_values(conn):
-            if before is None or before.done():
+            leads = before is None or before.done()
+            if leads:
                 await _alone(conn, job)
             row = await _fan_out(conn, job, lo=lo, hi=hi, now=ctx.now())
-            if before is not None and not before.done():
-                await _its_turn(conn, before)
+            if before is not None and not leads:
+                await its_turn(conn, before)
                 await _alone(conn, job)
             dispatch = job.update["dispatch_id"]
             if await conn.fetchval(sql.MOVE_CURSOR_SQL, dispatch, lo, hi) is None:
-                raise _NotOursError
+                raise NotOursError
             await publish(
                 conn,
                 [Event("slices.waiting", sender, job.priority) for sender in row["senders"] or ()],
@@ -179,17 +180,17 @@ async def _try_range(
 
 async def _alone(conn: Connection, job: _Job) -> None:
     if not await conn.fetchval(sql.ALONE_SQL, job.update["id"]):
-        raise _NotOursError
+        raise NotOursError
 
 
-async def _its_turn(conn: Connection, before: asyncio.Task[int]) -> None:
+async def its_turn(conn: Connection, before: asyncio.Task[int]) -> None:
     """Wait until the range before is committed, unless it waits for us in the database."""
     while not before.done():
         await asyncio.wait({before}, timeout=LOOK_WHETHER_WAITED_FOR_S)
         if not before.done() and await conn.fetchval(sql.WAITED_FOR_SQL):
-            raise _GiveWayError
+            raise GiveWayError
     if before.cancelled() or before.exception() is not None:
-        raise _NotOursError
+        raise NotOursError
 
 
 async def _ways(

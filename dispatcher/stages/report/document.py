@@ -3,26 +3,16 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
-from dispatcher.stages.report.model import Curve, FunnelRow, Row
+from dispatcher.stages.report.model import Curve, FunnelRow, PeopleCount, Row
 
 VERSION: Final = 1
 """Raised whenever `Document` changes its shape: one of another version is counted anew."""
 
 
-class SegmentCount(Row):
-    """People of one segment, "all" for everyone; `on_time`: proof by the first-notice deadline."""
+class SegmentCount(PeopleCount):
+    """`on_time`: proof by the first-notice deadline."""
 
-    segment: str
-    people: int
-    reachable: int
-    notified: int
-    under_way: int
-    unproven: int
-    unconfirmed: int
-    not_reached: int
-    withdrawn: int
     on_time: int
-    seconds_to: Mapping[str, float | None]
 
 
 class FailureCount(Row):

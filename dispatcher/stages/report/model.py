@@ -83,7 +83,7 @@ class FirstNotice(Row):
     waiting: int
 
 
-class PeopleRow(Row):
+class PeopleCount(Row):
     """People, not messages: each counts once, by the best of their channels; social counts nobody.
 
     `segment` is "all" for everyone. `people` were to be told, `reachable` have an address that may be
@@ -101,6 +101,11 @@ class PeopleRow(Row):
     not_reached: int
     withdrawn: int
     seconds_to: Mapping[str, float | None]
+
+
+class PeopleRow(PeopleCount):
+    """As `PeopleCount`, and how the promise of the first notice stands."""
+
     first_notice: FirstNotice | None
 
 
