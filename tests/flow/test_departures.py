@@ -17,9 +17,9 @@ from dispatcher.rules.punctuality import LATE
 from dispatcher.sandbox import Provider, RunningSandbox
 from dispatcher.senders import sync_senders
 from dispatcher.stages import send
-from tests.faults.moments import open_transaction
-from tests.faults.people import crowd
+from tests.chaos.people import crowd
 from tests.flow.story import eventually, plan_out, post, release_all, update
+from tests.races.moments import open_transaction
 
 LIMIT, WINDOW_S = 10, 2
 TEXTS = 14

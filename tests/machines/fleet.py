@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dispatcher.config import Settings
 from dispatcher.rules.policy import default_policy_text
-from tests.faults.harness import environment_of, free_port
-from tests.faults.processes import Nursery, Process, until
+from tests.chaos.harness import environment_of, free_port
+from tests.chaos.processes import Nursery, Process, until
 
 # So slow that the dispatches are still going on when somebody is killed.
 LIMITS = {"email": 250, "sms": 25}

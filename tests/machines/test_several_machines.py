@@ -15,10 +15,10 @@ from dispatcher.config import Settings
 from dispatcher.pipeline import CONSUMERS
 from dispatcher.web.keys import create_key
 from dispatcher.web.scopes import Scope
-from tests.faults.conftest import nursery
-from tests.faults.harness import BRISK, Product, free_port, start_providers
-from tests.faults.people import body, crowd
-from tests.faults.processes import Nursery, Processes, until
+from tests.chaos.conftest import nursery
+from tests.chaos.harness import BRISK, Product, free_port, start_providers
+from tests.chaos.people import body, crowd
+from tests.chaos.processes import Nursery, Processes, until
 from tests.machines.fleet import Fleet, Machine, balanced
 
 __all__ = ["nursery"]

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from dispatcher.config import MetricsSettings, Settings
 from dispatcher.context import Context
 from dispatcher.web import keep_worker_metrics, make_runner
-from tests.faults.harness import free_port
+from tests.chaos.harness import free_port
 from tests.flow.story import eventually
 from tests.web.client import Api
 from tests.web.test_metrics import read

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.faults.harness import Product
-from tests.faults.people import crowd
+from tests.chaos.harness import Product
+from tests.chaos.people import crowd
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -1,4 +1,4 @@
-"""Fixtures: the product as processes, and (for races of stages) the product in this process."""
+"""Fixtures: the product as processes."""
 
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
@@ -10,11 +10,8 @@ from dispatcher.app import running
 from dispatcher.config import Settings
 from dispatcher.web.keys import create_key
 from dispatcher.web.scopes import Scope
-from tests.faults.harness import BRISK, Product, free_port, start_providers
-from tests.faults.processes import Nursery, Processes
-from tests.flow.conftest import clock, ctx, product_settings, sandbox
-
-__all__ = ["clock", "ctx", "product_settings", "sandbox"]
+from tests.chaos.harness import BRISK, Product, free_port, start_providers
+from tests.chaos.processes import Nursery, Processes
 
 
 @pytest.fixture(scope="session")

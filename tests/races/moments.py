@@ -16,7 +16,7 @@ from dispatcher.stages import track
 from dispatcher.stages.accept import AcceptedUpdate
 from dispatcher.stages.send.claim import Claim, claim
 from dispatcher.stages.send.intent import commit_intent
-from tests.faults.people import crowd
+from tests.chaos.people import crowd
 from tests.flow.story import (
     eventually,
     plan_out,

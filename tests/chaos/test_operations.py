@@ -5,9 +5,9 @@ import signal
 
 import pytest
 
-from tests.faults.harness import Product
-from tests.faults.people import crowd
-from tests.faults.processes import until
+from tests.chaos.harness import Product
+from tests.chaos.people import crowd
+from tests.chaos.processes import until
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -17,7 +17,16 @@ from dispatcher.stages.send import pages
 from dispatcher.stages.send.answers import Answers, End, Page
 from dispatcher.stages.send.claim import claim
 from dispatcher.stages.send.intent import commit_intent
-from tests.faults.moments import (
+from tests.chaos.people import crowd
+from tests.flow.story import (
+    MovableClock,
+    apply_receipts,
+    eventually,
+    post,
+    release_all,
+    update,
+)
+from tests.races.moments import (
     Flight,
     assert_counted,
     end_lease,
@@ -28,15 +37,6 @@ from tests.faults.moments import (
     slice_state,
     told_of,
     until_blocked,
-)
-from tests.faults.people import crowd
-from tests.flow.story import (
-    MovableClock,
-    apply_receipts,
-    eventually,
-    post,
-    release_all,
-    update,
 )
 
 TERMINATE_BLOCKED_SQL = """

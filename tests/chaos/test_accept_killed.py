@@ -6,9 +6,9 @@ import signal
 import aiohttp
 import pytest
 
-from tests.faults.harness import Product, free_port
-from tests.faults.people import body, crowd
-from tests.faults.processes import until
+from tests.chaos.harness import Product, free_port
+from tests.chaos.people import body, crowd
+from tests.chaos.processes import until
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -18,8 +18,8 @@ from dispatcher.ids import DeliveryKey
 from dispatcher.rules.states import Shown
 from dispatcher.sandbox import SandboxSettings
 from dispatcher.stages.report import Differences, verify_ledger
-from tests.faults.people import body
-from tests.faults.processes import Process, Processes, until
+from tests.chaos.people import body
+from tests.chaos.processes import Process, Processes, until
 
 QUIET_LUCK = SandboxSettings(
     port=0, latency=0.01, latency_jitter=0.005, receipts_after=(0.02, 0.1), deferred=0, bounced=0

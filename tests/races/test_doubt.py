@@ -15,7 +15,16 @@ from dispatcher.stages.send.answers import Answers, Page
 from dispatcher.stages.send.claim import claim
 from dispatcher.stages.send.intent import commit_intent
 from dispatcher.stages.send.pages import write
-from tests.faults.moments import (
+from tests.flow.story import (
+    MovableClock,
+    apply_receipts,
+    plan_out,
+    post,
+    release_all,
+    send_all,
+    update,
+)
+from tests.races.moments import (
     Flight,
     assert_counted,
     begun,
@@ -25,15 +34,6 @@ from tests.faults.moments import (
     released,
     slice_state,
     told_of,
-)
-from tests.flow.story import (
-    MovableClock,
-    apply_receipts,
-    plan_out,
-    post,
-    release_all,
-    send_all,
-    update,
 )
 
 WINDOW = timedelta(seconds=2)

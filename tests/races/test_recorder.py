@@ -10,9 +10,9 @@ from dispatcher.stages.accept import AcceptedUpdate
 from dispatcher.stages.send.build import read_words
 from dispatcher.stages.send.claim import Claim
 from dispatcher.stages.send.recorder import Recorder, Sheet
-from tests.faults.moments import assert_counted, begun, slice_state
-from tests.faults.people import crowd
+from tests.chaos.people import crowd
 from tests.flow.story import plan_out, post, release_all, update
+from tests.races.moments import assert_counted, begun, slice_state
 
 TRANSACTIONS_SQL = "select count(distinct xmin::text) from slice where id = any($1::bigint[])"
 

@@ -15,8 +15,7 @@ from dispatcher.sandbox import Provider, RunningSandbox
 from dispatcher.sandbox.faults import Slow
 from dispatcher.stages.send.build import build, single_message
 from dispatcher.stages.send.claim import Claim
-from tests.faults.moments import assert_counted, begun, end_lease, in_flight, lose, slice_state
-from tests.faults.people import by_mail, crowd
+from tests.chaos.people import by_mail, crowd
 from tests.flow.story import (
     MovableClock,
     eventually,
@@ -26,6 +25,7 @@ from tests.flow.story import (
     seed,
     update,
 )
+from tests.races.moments import assert_counted, begun, end_lease, in_flight, lose, slice_state
 
 WINDOW = timedelta(seconds=2)
 TEXTS = 30

@@ -21,11 +21,11 @@ TAIL = 4_000
 
 
 class Nursery:
-    """The process that forks the others, see `tests.faults.nursery`; one for a whole run."""
+    """The process that forks the others, see `tests.chaos.nursery`; one for a whole run."""
 
     def __enter__(self) -> Self:
         self._parent = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.nursery"],
+            [sys.executable, "-m", "tests.chaos.nursery"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
