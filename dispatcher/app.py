@@ -23,11 +23,11 @@ from dispatcher.clocks.maintenance import maintain
 from dispatcher.clocks.reconcile import reconcile
 from dispatcher.clocks.release import release_due
 from dispatcher.clocks.sweep import sweep
-from dispatcher.config import Settings, signing_secret
+from dispatcher.config import Settings, SettingsError, signing_secret
 from dispatcher.context import Context
 from dispatcher.db import Connection, Pool, in_transaction, migrate, open_pool
 from dispatcher.embedded import embedded_postgres
-from dispatcher.failpoints import arm
+from dispatcher.failpoints import FailpointError, arm
 from dispatcher.ids import Signer
 from dispatcher.jobs import Consumer, Handler, Pace, consume, tick
 from dispatcher.metrics import timed_requests
@@ -56,7 +56,10 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     clock = clock or SystemClock()
     policy = load_policy(settings.policy_file)
     check_templates()
-    arm(settings.test.at)
+    try:
+        arm(settings.test.at)
+    except FailpointError as error:
+        raise SettingsError(str(error)) from None
     async with AsyncExitStack() as stack:
         dsn, folder = await _database(stack, settings)
         pool = await stack.enter_async_context(_pool(dsn, settings))

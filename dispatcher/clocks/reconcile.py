@@ -13,6 +13,7 @@ import structlog
 from channels.model import Accepted, AnswersLookUps, ChannelKind, LookUp, Rejected
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
+from dispatcher.failpoints import reach
 from dispatcher.jobs import AWAY, Event, publish
 from dispatcher.rules.policy import RETRY_LANE, Severity
 from dispatcher.rules.reasons import Decision
@@ -199,6 +200,7 @@ async def _conclude(ctx: Context, slice_id: int, asked: Answers, conn: Connectio
         await _by_policy(conn, ctx, row, decided)
     if len(decided) == len(still):
         await _close(conn, ctx, row)
+    await reach("reconcile.before_commit")
 
 
 async def _by_policy(conn: Connection, ctx: Context, row: asyncpg.Record, still: list[int]) -> None:

@@ -5,6 +5,7 @@ import structlog
 from dispatcher import tally
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
+from dispatcher.failpoints import reach
 from dispatcher.jobs import Event, publish
 from dispatcher.rules.states import STATUS_COUNT, SliceState
 from dispatcher.stages import report
@@ -82,4 +83,6 @@ async def _lose(conn: Connection, ctx: Context) -> int:
         for row in lost
     }
     await tally.add(conn, moves, STATUS_COUNT)
+    if lost:
+        await reach("sweep.before_commit")
     return len(lost)

@@ -8,6 +8,7 @@ import structlog
 from channels.model import ChannelKind
 from dispatcher.context import Context
 from dispatcher.db import Connection, one_row
+from dispatcher.failpoints import reach
 from dispatcher.ids import PAGE_KINDS
 from dispatcher.jobs import Event, publish
 from dispatcher.rules.policy import Severity
@@ -61,6 +62,7 @@ async def run(ctx: Context, update_id: int) -> None:
         await conn.execute(TITLE_SQL, update["incident_id"], facts.title)
         await conn.execute(COMPOSED_SQL, update_id, "composed", "")
         await publish(conn, [Event("update.composed", update_id, priority=10 - update["severity"])])
+        await reach("compose.before_commit")
 
 
 async def refuse_unwordable(conn: Connection, ctx: Context, update_id: int) -> None:

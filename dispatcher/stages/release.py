@@ -23,6 +23,7 @@ from channels.pacing import (
 from dispatcher import tally
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction, one_row
+from dispatcher.failpoints import reach
 from dispatcher.jobs import Event, publish
 from dispatcher.metrics import RATE_LIMIT_WAIT
 from dispatcher.rules.punctuality import UNPACED_S, head_start
@@ -126,6 +127,7 @@ async def run(ctx: Context, sender_id: int) -> None:
         while ctx.releasing[sender_id]:
             ctx.releasing[sender_id] = False
             await in_transaction(ctx.pool, lambda conn: release(conn, ctx, sender_id), rng=ctx.rng)
+            await reach("release.after_commit")
     finally:
         del ctx.releasing[sender_id]
 

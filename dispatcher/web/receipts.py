@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from channels.model import ForgedReceiptError, MalformedReceiptError, Receipt, TellsReceipts
+from dispatcher.failpoints import reach
 from dispatcher.metrics import RECEIPTS
 from dispatcher.rules.problem import not_found
 from dispatcher.stages import track
@@ -43,8 +44,10 @@ async def post_receipts(call: Call[None, AnyQuery]) -> web.Response:
         raise WebRefusedError("forged-receipt") from None
     except MalformedReceiptError:
         raise WebRefusedError("malformed-receipt") from None
+    await reach("receipts.before_store")
     async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
         kept = await track.store(conn, call.ctx, provider, receipts, now=call.ctx.now())
+    await reach("receipts.after_store")
     RECEIPTS.labels(provider).inc(kept)
     return web.Response(status=204)
 

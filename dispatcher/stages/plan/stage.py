@@ -173,6 +173,7 @@ async def _try_range(
                 conn,
                 [Event("slices.waiting", sender, job.priority) for sender in row["senders"] or ()],
             )
+            await reach("plan.before_commit")
         await reach("plan.after_range")
     planned: int = row["planned"]
     return planned

@@ -8,6 +8,7 @@ import asyncpg
 
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
+from dispatcher.failpoints import reach
 from dispatcher.rules.policy import Policy
 from dispatcher.rules.states import SliceState
 from dispatcher.stages.report.accounts import STORE_SQL, UNLIKE_SQL
@@ -160,4 +161,5 @@ async def _count_if_behind(
         )
         await conn.execute(STORE_SQL, header["update_id"])
     stored = document.model_dump(mode="json")
+    await reach("report.before_store")
     await conn.execute(KEEP_SQL, dispatch_id, now, began, current, deadline, stored)

@@ -11,6 +11,7 @@ import structlog
 from channels.model import SendResult
 from dispatcher.context import Context, Gathering
 from dispatcher.db import Connection, in_transaction
+from dispatcher.failpoints import reach
 from dispatcher.jobs import Event, publish
 from dispatcher.stages.send.answers import Answers, End, Page
 from dispatcher.stages.send.claim import Claim
@@ -46,8 +47,10 @@ async def record_request(ctx: Context, page: Page, promise: Promise, *, whole: b
         else:
             await write(conn, ctx, [page], now=ctx.now())
         await publish(conn, _wake_ups([page]))
+        await reach("record.before_commit")
 
     await _patiently(ctx, put)
+    await reach("record.after_commit")
     note_sent(promise, page.held.slice, len(page.answers.accepted), ctx.now())
 
 
@@ -115,11 +118,13 @@ class Recorder:
             ensured = now.date() in self._days
             ensured = await write(conn, self._ctx, every, now=now, ensured=ensured)
             await publish(conn, _wake_ups(every))
+            await reach("record.before_commit")
             return now.date() if ensured else None
 
         # Remembered after the commit: what is undone leaves no partition behind.
         if (day := await _patiently(self._ctx, put)) is not None:
             self._days = {day}
+        await reach("record.after_commit")
         for sheet, page in pages.items():
             note_sent(sheet.promise, page.held.slice, len(page.answers.accepted), self._ctx.now())
 

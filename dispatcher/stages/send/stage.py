@@ -52,6 +52,7 @@ async def run(ctx: Context, slice_id: int) -> None:
     # Half of the head start is for the intent itself, so that the messages can leave on time.
     start = held.slice["start_at"]
     await _wait_until(ctx, start - head_start(held.epoch - 1) / 2)
+    await reach("send.before_intent")
     begun = ctx.clock.monotonic()
     people = await in_transaction(
         ctx.pool,
@@ -174,6 +175,7 @@ async def _ask(channel: Channel, message: Message) -> Sequence[SendResult]:
     ):  # an adapter promises not to raise: this is our bug, and the message may be out
         log.exception("adapter_raised", channel=channel.kind, request=message.request_id)
         return [Unclear("the adapter failed")] * len(message.recipients)
+    await reach("send.after_call")
     if len(answers) != len(message.recipients):
         log.error("adapter_miscounted", channel=channel.kind, request=message.request_id)
         return [Unclear("the adapter lost count")] * len(message.recipients)

@@ -8,6 +8,7 @@ import structlog
 
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
+from dispatcher.failpoints import reach
 from dispatcher.ids import ForgedIdError
 from dispatcher.rules.receipts import Fact, read
 from dispatcher.stages.track.consequences import draw
@@ -54,7 +55,9 @@ async def apply_some(ctx: Context) -> bool:
     async def work(conn: Connection) -> None:
         batches = await conn.fetch(TAKE_SQL, BATCHES, MAX_TRIES)
         taken[:] = [batch["id"] for batch in batches]
+        await reach("track.after_take")
         await _apply_batches(conn, ctx, batches)
+        await reach("track.before_commit")
 
     try:
         await in_transaction(ctx.pool, work, rng=ctx.rng)
