@@ -70,7 +70,7 @@ where s.sender_id = $1 and s.state = {SliceState.WAITING:d} and s.lane between $
       select from slice o
       where o.state in ({SliceState.RELEASED:d}, {SliceState.IN_FLIGHT:d})
         and o.incident_id = s.incident_id and o.channel = s.channel and o.update_id < s.update_id)
-order by s.lane, s.update_id desc, s.id
+order by s.lane, s.round, s.update_id desc, s.id
 limit $5
 """
 RELEASE_SQL = f"""

@@ -221,10 +221,11 @@ class Product:
 
     async def acceptances(self) -> Counter[tuple[int, int, int]]:
         """How often a provider accepted each (update, channel, endpoint), whatever the attempt."""
-        keys = [self._key(row) for row in await self.providers.ledger()]
+        keys = [self.key_of(row) for row in await self.providers.ledger()]
         return Counter((key.update, key.channel, key.endpoint) for key in keys)
 
-    def _key(self, row: Acceptance) -> DeliveryKey:
+    def key_of(self, row: Acceptance) -> DeliveryKey:
+        """Which delivery, and which attempt at it, was accepted."""
         return self.ctx.signer.read_delivery_key(row.key)
 
     def _url(self, path: str) -> str:

@@ -1,10 +1,13 @@
 """The fan-out: one statement a range turns audience rows into deliveries and waiting slices."""
 
+from channels.model import ChannelKind
 from dispatcher.rules.states import DeliveryState, Shown, SliceState
 from segments.audience import AUDIENCE_PARAMS, AUDIENCE_SQL
 from segments.model import Exclusion
 
 _P = AUDIENCE_PARAMS
+# A channel's slices take their rounds in two rows: those of large accounts, and all others.
+ROUND_KINDS = 2 * max(kind.code for kind in ChannelKind) + 1
 _ANY_NUMBER = 1_000_000  # what is not sent needs no slices that a provider takes in one request
 
 CLAIM_SQL = """
@@ -20,6 +23,16 @@ WAITED_FOR_SQL = """
 select exists (select from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid)))
 """
 LAST_CONTACT_SQL = "select coalesce(max(id), 0) from contact"
+# Accounts with a large part of all contacts, by PostgreSQL's own statistics: counting a million would take
+# as long as planning the first messages. Where it has none yet, nobody is taken for large.
+LARGE_ACCOUNTS_SQL = """
+select v.id from pg_stats p
+cross join unnest(p.most_common_vals::text::bigint[], p.most_common_freqs) as v(id, share)
+where p.schemaname = current_schema() and p.tablename = 'contact' and p.attname = 'account_id'
+  and v.share >= $1::float8
+  and v.share * (select reltuples from pg_class where oid = 'contact'::regclass) >= $2::int
+"""
+SLICES_SQL = "select count(*) from slice where dispatch_id = $1"
 SENDERS_SQL = """
 select distinct on (channel) id, channel, configured, limits from sender
 order by channel, configured desc, updated_at desc, id desc
@@ -28,6 +41,7 @@ order by channel, configured desc, updated_at desc, id desc
 # Two rows for one endpoint collapse to the first; the second contact is then recorded as covered by
 # the shared inbox. Slices are made from the rows that were really inserted, so they hold no strangers.
 # Both windows have one order, so that the rows are sorted once. kind: 0 goes, 1 must not, 2 cannot.
+# Large accounts have slices of their own, which count their rounds apart: see release.
 FAN_OUT_SQL = f"""
 with way as materialized (
     select * from unnest(${_P + 1}::smallint[], ${_P + 2}::smallint[], ${_P + 3}::boolean[],
@@ -38,7 +52,7 @@ with way as materialized (
     where update_id = ${_P + 8} and account_id is null
 ), judged as (
     select a.contact_id, a.account_id, a.channel, a.endpoint_id, a.address_id, a.contact_version, a.not_before,
-           w.size, coalesce(r.id, 0) as rendering_id, y.why,
+           w.size, coalesce(r.id, 0) as rendering_id, y.why, a.account_id = any(${_P + 13}::bigint[]) as large,
            (case when y.why = 0 then 0 when y.why in ({Exclusion.SUPPRESSED:d}, {Exclusion.NO_CONSENT:d})
                  then 1 else 2 end)::smallint as kind
     from ({AUDIENCE_SQL}) a
@@ -52,15 +66,15 @@ with way as materialized (
                      else 0 end)::smallint as why) y
 ), counted as (
     select j.*, case when kind = 0 then size else {_ANY_NUMBER} end as most,
-           row_number() over (partition by rendering_id, channel, kind, not_before
+           row_number() over (partition by rendering_id, channel, kind, large, not_before
                               order by endpoint_id) - 1 as place
     from judged j
 ), placed as materialized (
     -- A scalar subquery is evaluated once; the range has one block of ids.
     select contact_id, account_id, channel, endpoint_id, address_id, contact_version, not_before,
-           rendering_id, why, kind, place % most = 0 as first,
+           rendering_id, why, kind, large, place % most = 0 as first,
            (select nextval('slice_number')) << 20 | sum((place % most = 0)::int) over (
-               order by rendering_id, channel, kind, not_before, endpoint_id rows unbounded preceding)
+               order by rendering_id, channel, kind, large, not_before, endpoint_id rows unbounded preceding)
            as slice_id
     from counted
 ), d as (
@@ -77,16 +91,21 @@ with way as materialized (
     returning slice_id, endpoint_id, contact_version, account_id, channel
 ), parcel as (
     select p.slice_id, p.channel, p.kind, p.not_before, nullif(p.rendering_id, 0) as rendering_id,
-           w.sender_id, w.expires_at, coalesce(r.units, 1) as units, p.kind = 0 and p.channel <> 4 as waits
+           w.sender_id, w.expires_at, coalesce(r.units, 1) as units, p.kind = 0 and p.channel <> 4 as waits,
+           p.large, floor(log(2, b.made + row_number() over (
+               partition by p.channel, p.large order by p.slice_id)))::smallint as round
     from placed p join way w on w.channel = p.channel left join word r on r.id = p.rendering_id
+    cross join lateral (
+        select coalesce((${_P + 14}::int[])[2 * p.channel + p.large::int], 0)::numeric as made) b
     where p.first
 ), filled as (
     select slice_id, count(*)::int as n, array_agg(endpoint_id) as endpoint_ids from d group by slice_id
 ), s as (
     insert into slice (id, update_id, incident_id, dispatch_id, rendering_id, sender_id, channel, purpose,
-                       lane, state, units, n, not_before, expires_at, ended_at, endpoint_ids, n_by_status)
+                       lane, round, state, units, n, not_before, expires_at, ended_at, endpoint_ids,
+                       n_by_status)
     select slice_id, ${_P + 8}, ${_P + 10}, ${_P + 11}, c.rendering_id, c.sender_id,
-           c.channel, 1, ${_P + 12}::smallint,
+           c.channel, 1, ${_P + 12}::smallint, c.round,
            case when c.waits then {SliceState.WAITING:d} else {SliceState.DONE:d} end,
            c.units, f.n, c.not_before, c.expires_at, case when not c.waits then $3::timestamptz end,
            f.endpoint_ids,
@@ -105,6 +124,8 @@ with way as materialized (
 )
 select planned,
        (select array_agg(distinct sender_id) from s where state = {SliceState.WAITING:d}) as senders,
+       (select array_agg((2 * channel + large::int, made)) from (
+           select channel, large, count(*) as made from parcel where waits group by 1, 2) p) as made,
        -- A join would be planned for one row each, that is as nested loops; NOT IN is hashed.
        case when planned < placed then (
            select array_agg((contact_id, account_id, contact_version, channel, rendering_id)) from placed

@@ -33,6 +33,9 @@ ROWS_A_RANGE: Final = 25_000
 RANGES_AT_ONCE: Final = 2
 ANALYZE_FROM: Final = 50_000
 LOOK_WHETHER_WAITED_FOR_S: Final = 0.2
+# An account is large with this part of all contacts, where it comes to some slices.
+LARGE_SHARE: Final = 0.02
+LARGE_FROM: Final = 5_000
 # Slices of texts cover about a second of the sender's rate, so that what waits behind waits a second.
 SLICE_LIMIT: Final = {
     ChannelKind.EMAIL: 1000,
@@ -52,13 +55,19 @@ class GiveWayError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What all ranges of one dispatch have in common."""
+    """What all ranges of one dispatch have in common.
+
+    `large`: accounts that take rounds of their own. `made`: slices so far, by what `FAN_OUT_SQL` calls
+    their kind of round.
+    """
 
     update: asyncpg.Record
     query: AudienceQuery
     ways: dict[int, dict[str, Any]]
     suppressed: list[int]
     lane: int
+    large: list[int]
+    made: list[int]
 
     @property
     def priority(self) -> int:
@@ -100,7 +109,11 @@ async def _job(conn: Connection, ctx: Context, update_id: int) -> _Job | None:
     )
     ways = await _ways(conn, ctx, update, ctx.now())
     suppressed = await suppressed_endpoints(conn)
-    return _Job(update, query, ways, suppressed, ctx.policy.of(severity).lane)
+    large = [row["id"] for row in await conn.fetch(sql.LARGE_ACCOUNTS_SQL, LARGE_SHARE, LARGE_FROM)]
+    # None yet, unless a planner before us was killed: then each kind goes on behind all there are.
+    made = await conn.fetchval(sql.SLICES_SQL, update["dispatch_id"])
+    lane = ctx.policy.of(severity).lane
+    return _Job(update, query, ways, suppressed, lane, large, [made] * sql.ROUND_KINDS)
 
 
 def next_range(width: int, planned: int) -> int:
@@ -175,6 +188,8 @@ async def _try_range(
             )
             await reach("plan.before_commit")
         await reach("plan.after_range")
+    for kind, made in row["made"] or ():
+        job.made[kind - 1] += made
     planned: int = row["planned"]
     return planned
 
@@ -243,6 +258,8 @@ async def _fan_out(
         update["incident_id"],
         update["dispatch_id"],
         job.lane,
+        job.large,
+        job.made,
     )
     if row["covered"]:
         columns = [list(column) for column in zip(*row["covered"], strict=True)]

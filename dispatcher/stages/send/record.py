@@ -46,10 +46,10 @@ with o as materialized (
       and slice_id = $5 and state = {DeliveryState.PLANNED:d}
 ), fresh as (
     insert into slice (update_id, incident_id, dispatch_id, rendering_id, sender_id, channel, purpose, lane,
-                       attempt, state, units, n, maybe_duplicate, not_before, expires_at, endpoint_ids,
+                       round, attempt, state, units, n, maybe_duplicate, not_before, expires_at, endpoint_ids,
                        n_by_status, detail)
     select s.update_id, s.incident_id, s.dispatch_id, s.rendering_id, s.sender_id, s.channel, s.purpose,
-           $6::smallint, $7::smallint, {SliceState.WAITING:d}, s.units, (select count(*) from o),
+           $6::smallint, s.round, $7::smallint, {SliceState.WAITING:d}, s.units, (select count(*) from o),
            s.maybe_duplicate or $10::boolean, $8, s.expires_at, (select array_agg(endpoint_id) from o),
            array_fill(0, array[{STATUS_COUNT}]), $9
     from slice s where s.id = $5 and exists (select from o)
