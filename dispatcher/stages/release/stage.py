@@ -1,6 +1,5 @@
-"""Release: the one home of pacing. Waiting slices get their moment, under the row lock of their sender."""
+"""One turn of a sender: its waiting slices get their moment, under the lock of its row."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,28 +19,18 @@ from channels.pacing import (
     reserve,
     steady_spacing,
 )
-from dispatcher import tally
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction, one_row
 from dispatcher.failpoints import reach
-from dispatcher.jobs import Event, publish
+from dispatcher.jobs import publish
 from dispatcher.metrics import RATE_LIMIT_WAIT
 from dispatcher.rules.punctuality import UNPACED_S, head_start
-from dispatcher.rules.reasons import Decision
-from dispatcher.rules.states import STATUS_COUNT, DeliveryState, SliceState, shown
-
-PUBLISHES = (
-    "slice.released.urgent.email",
-    "slice.released.urgent.sms",
-    "slice.released.urgent.social",
-    "slice.released.email",
-    "slice.released.sms",
-    "slice.released.social",
-)
+from dispatcher.rules.states import SliceState
+from dispatcher.stages.release.events import URGENT_LANE, released_event
+from dispatcher.stages.release.stale import expire
 
 log = structlog.get_logger(__name__)
 
-URGENT_LANE = 0
 URGENT_HORIZON_S = 5.0
 HORIZON_S = 1.0
 SHORT_HORIZON_S = 0.3
@@ -85,24 +74,6 @@ from unnest($2::int[], $3::float8[], $4::bigint[], $5::text[]) as t(seconds, nex
 where b.sender_id = $1 and b.seconds = t.seconds
 """
 SAVE_CREDIT_SQL = "update sender set floor_credit = $2 where id = $1"
-EXPIRE_SQL = f"""
-with o as materialized (
-    select d.update_id, d.channel, d.endpoint_id, d.purpose, d.slice_id, d.attempt, d.evidence
-    from delivery d
-    where d.update_id = $1 and d.channel = $2 and d.purpose = $3 and d.endpoint_id = any($4::bigint[])
-      and d.slice_id = $5 and d.state = {DeliveryState.PLANNED:d}
-    order by d.endpoint_id for update
-), u as (
-    update delivery d set state = $7::smallint, reason = $8::smallint, done_at = $6
-    from o where d.update_id = $1 and d.channel = $2 and d.purpose = $3
-      and d.endpoint_id = any($4::bigint[]) and d.endpoint_id = o.endpoint_id
-)
-select attempt, evidence, count(*) as n from o group by 1, 2
-"""
-CLOSE_SQL = f"""
-update slice set state = {SliceState.DONE:d}, ended_at = $2, detail = 'too old to be of use'
-where id = any($1::bigint[])
-"""
 
 
 @dataclass(slots=True)
@@ -143,7 +114,7 @@ async def release(conn: Connection, ctx: Context, sender_id: int) -> int:
     states = [_state(rows[int(limit.seconds)]) for limit in limits]
     first, lower = await _candidates(conn, sender_id, now)
     turn, states, credit = _decide(first, lower, limits, states, sender["floor_credit"], now)
-    await _expire(conn, turn.stale, now)
+    await expire(conn, turn.stale, now)
     await _write(conn, sender_id, turn, limits, states, credit)
     return len(turn.granted)
 
@@ -231,39 +202,6 @@ def _cost(row: asyncpg.Record | None) -> int | None:
     return None if row is None else max(1, row["n"] * row["units"])
 
 
-def _ending(row: asyncpg.Record) -> tuple[DeliveryState, Decision]:
-    """What waits to be resent may have left the first time, so it is not known to have expired."""
-    if row["maybe_duplicate"]:
-        return DeliveryState.UNCONFIRMED, Decision.NO_PROOF
-    return DeliveryState.EXPIRED, Decision.TIME_TO_LIVE
-
-
-async def _expire(conn: Connection, stale: list[asyncpg.Record], now: datetime) -> None:
-    moves: dict[int, Counter[int]] = {}
-    for row in stale:
-        change = moves.setdefault(row["id"], Counter())
-        ended, reason = _ending(row)
-        for group in await conn.fetch(
-            EXPIRE_SQL,
-            row["update_id"],
-            row["channel"],
-            row["purpose"],
-            row["endpoint_ids"],
-            row["id"],
-            now,
-            ended,
-            reason,
-        ):
-            attempt, evidence = group["attempt"], group["evidence"]
-            change[shown(DeliveryState.PLANNED, SliceState.WAITING, attempt, evidence)] -= group[
-                "n"
-            ]
-            change[shown(ended, SliceState.DONE, attempt, evidence)] += group["n"]
-    if stale:
-        await conn.execute(CLOSE_SQL, list(moves), now)
-        await tally.add(conn, moves, STATUS_COUNT)
-
-
 async def _write(
     conn: Connection,
     sender_id: int,
@@ -308,15 +246,3 @@ def _seconds_per_unit(row: asyncpg.Record, grant: Grant) -> float:
 
 def _moment(grant: Grant) -> datetime:
     return datetime.fromtimestamp(grant.start, UTC)
-
-
-def released_event(channel: int, lane: int, slice_id: int, start: datetime) -> Event:
-    """What wakes the sending of a released slice; `channel` is a code as in `slice.channel`.
-
-    P0 has consumers of its own for each channel, so that no hanging call of a lower lane, nor of
-    another provider, stands before it.
-    """
-    kind = ChannelKind.from_code(channel)
-    way = f"urgent.{kind}" if lane == URGENT_LANE else kind.value
-    # A slice that is given back is released anew while the job that gave it back still runs.
-    return Event(f"slice.released.{way}", slice_id, 10 - lane, turn=start.isoformat())
