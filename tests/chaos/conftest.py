@@ -3,15 +3,12 @@
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 
-from dispatcher.app import running
 from dispatcher.config import Settings
-from dispatcher.web.keys import create_key
-from dispatcher.web.scopes import Scope
-from tests.chaos.harness import BRISK, Product, free_port, start_providers
-from tests.chaos.processes import Nursery, Processes
+from tests.chaos.harness import Product, product_on
+from tests.chaos.processes import Nursery
+from tests.profiles import BRISK
 
 
 @pytest.fixture(scope="session")
@@ -24,24 +21,9 @@ def nursery() -> Iterator[Nursery]:
 @pytest.fixture
 async def product(nursery: Nursery, settings: Settings, tmp_path: Path) -> AsyncIterator[Product]:
     """Providers and an empty database; the story starts web and workers itself."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    folder = tmp_path / "logs"
-    folder.mkdir()
-    processes = Processes(nursery, folder)
-    try:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
-            providers = await start_providers(processes, http, url)
-            told = settings.model_copy(update={"public_url": url, "worker": BRISK})
-            async with running(providers.configure(told)) as context:
-                async with context.pool.acquire() as conn:
-                    key = await create_key(
-                        conn, name="faults", scopes=[Scope.ADMIN], now=context.now()
-                    )
-                yield Product(context, port, processes, providers, http, key.text)
-                processes.kill_all()
-    finally:
-        processes.kill_all()
+    brisk = settings.model_copy(update={"worker": BRISK})
+    async with product_on(nursery, brisk, tmp_path / "logs") as made:
+        yield made
 
 
 @pytest.hookimpl(wrapper=True)

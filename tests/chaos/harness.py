@@ -3,30 +3,27 @@
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
 
-from channels.settings import SendGridSettings, TwilioSettings, XSettings
-from dispatcher.config import Settings, WorkerSettings
+from dispatcher.app import running
+from dispatcher.config import Settings
 from dispatcher.context import Context
 from dispatcher.ids import DeliveryKey
 from dispatcher.rules.states import Shown
-from dispatcher.sandbox import SandboxSettings
 from dispatcher.stages.report import Differences, verify_ledger
+from dispatcher.web.keys import create_key
+from dispatcher.web.scopes import Scope
 from tests.chaos.people import body
-from tests.chaos.processes import Process, Processes, until
+from tests.chaos.processes import Nursery, Process, Processes, until
+from tests.chaos.providers import Acceptance, Providers, start_providers
 
-QUIET_LUCK = SandboxSettings(
-    port=0, latency=0.01, latency_jitter=0.005, receipts_after=(0.02, 0.1), deferred=0, bounced=0
-)
-BRISK = WorkerSettings(
-    heartbeat_s=1, lease_s=3, dequeue_timeout_s=0.2, sweep_every_s=0.3, reconcile_window_s=1.5
-)
 STATUSES_SQL = """
 select t.i - 1 as status, sum(t.n)::int as n from slice s, unnest(s.n_by_status) with ordinality as t(n, i)
 group by 1 having sum(t.n) <> 0
@@ -48,75 +45,12 @@ select (select count(*) from dispatch where state not in ('completed', 'cancelle
 
 
 @dataclass(frozen=True, slots=True)
-class Acceptance:
-    """One line of the sandbox's ledger."""
-
-    provider: str
-    key: str
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """What web said to a POST."""
 
     status: int
     body: dict[str, Any]
     replayed: bool
-
-
-@dataclass(slots=True)
-class Providers:
-    """The sandbox process: the judge, because it alone knows what was accepted."""
-
-    process: Process
-    url: str
-    public_key: str
-    http: aiohttp.ClientSession
-
-    async def misbehave(self, *faults: Mapping[str, object]) -> None:
-        """Throw switches, see `dispatcher.sandbox.faults`."""
-        async with self.http.post(f"{self.url}/sandbox/faults", json=list(faults)) as answer:
-            assert answer.status == HTTPStatus.CREATED, await answer.text()
-
-    async def ledger(self) -> list[Acceptance]:
-        """Everything ever accepted, oldest first."""
-        async with self.http.get(f"{self.url}/sandbox/ledger?limit=100000") as answer:
-            lines = (await answer.read()).splitlines()
-        rows = [orjson.loads(line) for line in lines]
-        return [Acceptance(row["provider"], row["key"], row["at"]) for row in rows]
-
-    async def pending_receipts(self) -> int:
-        async with self.http.get(f"{self.url}/sandbox/stats") as answer:
-            pending: int = orjson.loads(await answer.read())["pending_receipts"]
-            return pending
-
-    def configure(self, settings: Settings) -> Settings:
-        """`settings` with every channel sending here."""
-        keys = QUIET_LUCK
-        channels = {
-            "sendgrid": SendGridSettings(
-                api_key=keys.sendgrid_api_key,
-                base_url=f"{self.url}/sendgrid",
-                webhook_public_key=self.public_key,
-                timeout_s=2,
-            ),
-            "twilio": TwilioSettings(
-                account_sid=keys.twilio_account_sid,
-                auth_token=keys.twilio_auth_token,
-                base_url=f"{self.url}/twilio",
-                timeout_s=2,
-            ),
-            "x": XSettings(
-                consumer_key=keys.x_consumer_key,
-                consumer_secret=keys.x_consumer_secret,
-                access_token=keys.x_access_token,
-                access_token_secret=keys.x_access_token_secret,
-                base_url=f"{self.url}/x",
-                timeout_s=2,
-            ),
-        }
-        return settings.model_copy(update=channels)
 
 
 @dataclass(slots=True)
@@ -236,21 +170,30 @@ class Product:
         return self.processes.start("tidings", [verb], environment, name=verb)
 
 
-async def start_providers(processes: Processes, http: aiohttp.ClientSession, url: str) -> Providers:
-    """The sandbox, told where the product will listen."""
-    settings = QUIET_LUCK.model_copy(update={"receipts_url": url, "public_url": url})
-    text = settings.model_dump_json(
-        include={"port", "latency", "latency_jitter", "receipts_after", "deferred", "bounced"}
-        | {"receipts_url", "public_url"}
-    )
-    process = processes.start("sandbox", [text], name="sandbox")
+@asynccontextmanager
+async def product_on(
+    nursery: Nursery, settings: Settings, folder: Path, *, seed: int = 1
+) -> AsyncIterator[Product]:
+    """Providers and what is configured to use them; the story starts web and workers itself.
 
-    async def announced() -> bool:
-        return b"\n" in process.log.read_bytes()
-
-    await until(announced, within=40, what="the sandbox should listen", watched=[process])
-    told = orjson.loads(process.log.read_bytes().splitlines()[0])
-    return Providers(process, told["url"], told["public_key"], http)
+    What the processes say goes to `folder`. Nobody is left behind.
+    """
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    processes = Processes(nursery, folder)
+    try:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
+            providers = await start_providers(processes, http, url, seed=seed)
+            told = providers.configure(settings.model_copy(update={"public_url": url}))
+            async with running(told) as context:
+                async with context.pool.acquire() as conn:
+                    key = await create_key(
+                        conn, name="faults", scopes=[Scope.ADMIN], now=context.now()
+                    )
+                yield Product(context, port, processes, providers, http, key.text)
+                processes.kill_all()
+    finally:
+        processes.kill_all()
 
 
 def free_port() -> int:
@@ -284,5 +227,7 @@ def environment_of(settings: Settings, *, port: int, at: Mapping[str, str]) -> d
         "TEST__FAILPOINTS": "true" if at else "false",
         "TEST__AT": orjson.dumps(dict(at)).decode(),
     }
+    if settings.policy_file is not None:
+        values["POLICY_FILE"] = settings.policy_file
     values |= {f"WORKER__{name.upper()}": value for name, value in settings.worker}
     return {f"TIDINGS_{name}": str(value) for name, value in values.items()}

@@ -117,6 +117,9 @@ class Processes:
     folder: Path
     all: list[Process] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+
     def start(
         self,
         program: str,

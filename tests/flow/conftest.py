@@ -7,11 +7,12 @@ import pytest
 
 from channels.settings import SendGridSettings, TwilioSettings, XSettings
 from dispatcher.app import running
-from dispatcher.config import Settings, WorkerSettings
+from dispatcher.config import Settings
 from dispatcher.context import Context
 from dispatcher.sandbox import RunningSandbox, SandboxSettings, start
 from dispatcher.senders import sync_senders
 from tests.flow.story import MovableClock
+from tests.profiles import BRISK
 
 
 @pytest.fixture
@@ -58,13 +59,7 @@ def product_settings(settings: Settings, sandbox: RunningSandbox) -> Settings:
                 base_url=sandbox.x_url,
                 timeout_s=2,
             ),
-            "worker": WorkerSettings(
-                heartbeat_s=1,
-                lease_s=3,
-                dequeue_timeout_s=0.2,
-                sweep_every_s=0.3,
-                reconcile_window_s=1,
-            ),
+            "worker": BRISK,
         }
     )
 

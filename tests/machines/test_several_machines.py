@@ -16,10 +16,12 @@ from dispatcher.pipeline import CONSUMERS
 from dispatcher.web.keys import create_key
 from dispatcher.web.scopes import Scope
 from tests.chaos.conftest import nursery
-from tests.chaos.harness import BRISK, Product, free_port, start_providers
+from tests.chaos.harness import Product, free_port
 from tests.chaos.people import body, crowd
 from tests.chaos.processes import Nursery, Processes, until
+from tests.chaos.providers import start_providers
 from tests.machines.fleet import Fleet, Machine, balanced
+from tests.profiles import BRISK
 
 __all__ = ["nursery"]
 

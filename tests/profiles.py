@@ -1,0 +1,7 @@
+"""The rhythm of workers under test: everything that waits for minutes in operation waits for seconds."""
+
+from dispatcher.config import WorkerSettings
+
+BRISK = WorkerSettings(
+    heartbeat_s=1, lease_s=3, dequeue_timeout_s=0.2, sweep_every_s=0.3, reconcile_window_s=1.5
+)
