@@ -10,7 +10,6 @@ from random import Random
 from typing import Any
 
 import aiohttp
-import asyncpg
 import structlog
 from aiohttp import web
 
@@ -25,7 +24,7 @@ from dispatcher.clocks.release import release_due
 from dispatcher.clocks.sweep import sweep
 from dispatcher.config import Settings, SettingsError, signing_secret
 from dispatcher.context import Context
-from dispatcher.db import Connection, Pool, in_transaction, migrate, open_pool
+from dispatcher.db import Connection, Pool, in_transaction, migrate, open_pool, open_session
 from dispatcher.embedded import embedded_postgres
 from dispatcher.failpoints import FailpointError, arm
 from dispatcher.ids import Signer
@@ -190,11 +189,7 @@ def _loops(ctx: Context, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]
 
     async def connect() -> Connection:
         # PgQueuer speaks JSON text and wants a connection of its own to listen on.
-        return await asyncpg.connect(
-            ctx.dsn,
-            timeout=ctx.settings.database.connect_timeout_s,
-            server_settings={"application_name": "tidings-queue", "timezone": "UTC"},
-        )
+        return await open_session(ctx.dsn, ctx.settings.database, application_name="tidings-queue")
 
     clocks = (
         (release_due, RELEASE_EVERY_S),

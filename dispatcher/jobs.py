@@ -16,7 +16,7 @@ import asyncpg
 import structlog
 from pgqueuer import AsyncpgDriver, Job, Queries, QueueManager
 
-from dispatcher.db import Connection
+from dispatcher.db import AWAY, Connection
 
 log = structlog.get_logger(__name__)
 
@@ -24,8 +24,6 @@ Handler = Callable[[int, int], Awaitable[None]]
 """Is given the row's id and the priority of the job."""
 
 RECONNECT_CAP_S = 15.0
-# What a database that is away, restarting or full looks like from here.
-AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 WAITING_SQL = """
 select dedupe_key from pgqueuer
 where dedupe_key = any($1::text[]) and status in ('queued', 'picked') and dedupe_key is not null

@@ -12,9 +12,9 @@ import structlog
 
 from channels.model import Accepted, AnswersLookUps, ChannelKind, LookUp, Rejected
 from dispatcher.context import Context
-from dispatcher.db import Connection, in_transaction
+from dispatcher.db import AWAY, Connection, in_transaction
 from dispatcher.failpoints import reach
-from dispatcher.jobs import AWAY, Event, publish
+from dispatcher.jobs import Event, publish
 from dispatcher.rules.policy import RETRY_LANE, Severity
 from dispatcher.rules.reasons import Decision
 from dispatcher.rules.states import TAKEN_MASK, DeliveryState, SliceState, bit

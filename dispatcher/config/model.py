@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from channels.model import ChannelKind
 from channels.settings import ChannelSettings, SendGridSettings, TwilioSettings, XSettings
+from segments.addresses import normalise_email, normalise_phone
 from templates.brand import Brand
 
 _SECRET_MIN_LENGTH: Final = 32
@@ -37,6 +38,8 @@ class DatabaseSettings(_Group):
 
     `direct_url` leads past a pooler that `url` leads to, for what needs a session of its own: listening
     and migrations. `transaction_pooler`: that pooler lends a session for one transaction only.
+    `link_timeout_s`: a connection on which nothing gets through for so long is given up.
+    `receipts_pool_max`: connections of web that take in callbacks and nothing else.
     """
 
     url: SecretStr | None = None
@@ -44,8 +47,10 @@ class DatabaseSettings(_Group):
     transaction_pooler: bool = False
     pool_min: PositiveInt = 2
     pool_max: PositiveInt = 10
+    receipts_pool_max: PositiveInt = 2
     statement_timeout_s: PositiveFloat = 30
     connect_timeout_s: PositiveFloat = 10
+    link_timeout_s: PositiveFloat = 10
 
     @property
     def session_url(self) -> SecretStr | None:
@@ -128,6 +133,32 @@ class MetricsSettings(_Group):
     sources: tuple[str, ...] = ("monitoring",)
 
 
+class WatchSettings(_Group):
+    """From when on something that stands still is called a stop, in seconds."""
+
+    worker_s: PositiveFloat = 30
+    planning_s: PositiveFloat = 60
+    slice_s: PositiveFloat = 60
+    unread_receipts_s: PositiveFloat = 300
+    missing_receipts_s: PositiveFloat = 900
+    transaction_s: PositiveFloat = 300
+    queue_s: PositiveFloat = 900
+
+
+class CanarySettings(_Group):
+    """To whom a message is sent every `every_s` seconds, to see that it arrives. No address: none there."""
+
+    email: Annotated[str, AfterValidator(normalise_email)] | None = None
+    sms: Annotated[str, AfterValidator(normalise_phone)] | None = None
+    every_s: PositiveFloat = 60
+
+    @property
+    def addresses(self) -> dict[ChannelKind, str]:
+        """Of the channels that have one."""
+        given = {ChannelKind.EMAIL: self.email, ChannelKind.SMS: self.sms}
+        return {kind: address for kind, address in given.items() if address is not None}
+
+
 class SenderSettings(_Group):
     """Who we are on channels that need an identity; e-mail's stands in the brand."""
 
@@ -177,6 +208,8 @@ class Settings(BaseSettings):
     segment_rules_file: Path | None = None
     worker: WorkerSettings = WorkerSettings()
     metrics: MetricsSettings = MetricsSettings()
+    watch: WatchSettings = WatchSettings()
+    canary: CanarySettings = CanarySettings()
     test: SelfTestSettings = SelfTestSettings()
 
     @classmethod

@@ -3,14 +3,13 @@
 import re
 from collections.abc import Awaitable, Callable
 
-import asyncpg
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_exceptions import HTTPException, HTTPMethodNotAllowed
 
 from dispatcher.context import Context
-from dispatcher.db import DatabaseUnavailableError
+from dispatcher.db import AWAY
 from dispatcher.metrics import INTAKE_REJECTED, one_of
 from dispatcher.rules.problem import RefusedError
 from dispatcher.web.answers import WebRefusedError, problem_response
@@ -24,25 +23,6 @@ REQUEST_ID = web.RequestKey("request_id", str)
 RETRY_AFTER_S = 5
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-
-_DATABASE_AWAY = (
-    DatabaseUnavailableError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that ended in the middle of being prepared
-    asyncpg.ObjectNotInPrerequisiteStateError,  # the database accepts no connections
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.QueryCanceledError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    OSError,
-    TimeoutError,
-)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -124,7 +104,7 @@ def _from_fault(error: Exception) -> WebRefusedError:
 
 def is_database_trouble(error: Exception) -> bool:
     """Whether the database is away or overloaded, as opposed to a fault in this program."""
-    return isinstance(error, _DATABASE_AWAY)
+    return isinstance(error, AWAY)
 
 
 async def add_security_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TypeVar
 
-import asyncpg
 import structlog
 
 from channels.model import SendResult
 from dispatcher.context import Context, Gathering
-from dispatcher.db import Connection, in_transaction
+from dispatcher.db import AWAY, Connection, in_transaction
 from dispatcher.failpoints import reach
 from dispatcher.jobs import Event, publish
 from dispatcher.stages.send.answers import Answers, End, Page
@@ -25,17 +24,6 @@ log = structlog.get_logger(__name__)
 RECORD_EVERY_S = 0.1
 # Results of calls already made are kept this long while the database is away.
 KEEP_RESULTS_S = 60.0
-# Gone, restarting, full, or in conflict with others for longer than a transaction tries again.
-_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-)
 
 
 async def record_request(ctx: Context, page: Page, promise: Promise, *, whole: bool) -> None:
@@ -100,7 +88,7 @@ class Recorder:
             return
         try:
             await self._write(pages)
-        except _AWAY as error:
+        except AWAY as error:
             for sheet in sheets:
                 sheet.failure = error
         except Exception:  # noqa: BLE001 - each is raised where its slice is sent
@@ -146,7 +134,7 @@ async def _patiently(ctx: Context, work: Callable[[Connection], Awaitable[T]]) -
     while True:
         try:
             return await in_transaction(ctx.pool, work, rng=ctx.rng)
-        except _AWAY:
+        except AWAY:
             if ctx.clock.monotonic() > deadline:
                 log.exception("results_lost")
                 raise

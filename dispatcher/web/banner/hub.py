@@ -11,12 +11,11 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Final
 
-import asyncpg
 import structlog
 from aiohttp import web
 
 from dispatcher.context import Context
-from dispatcher.db import Connection
+from dispatcher.db import AWAY, Connection, open_session
 from dispatcher.metrics import BANNER_STREAMS
 from dispatcher.web import sse
 from dispatcher.web.answers import WebRefusedError
@@ -38,7 +37,6 @@ _REPLAY_LIMIT: Final = 500
 _RECONNECT_S: Final = 0.2
 _RECONNECT_CAP_S: Final = 15.0
 _POOL_WAIT_S: Final = 5.0
-_FAULTS: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 EVENTS_SQL = "select id, incident_id from banner_event where id > $1 order by id limit $2"
 LAST_EVENT_SQL = "select coalesce(max(id), 0) from banner_event"
@@ -118,16 +116,14 @@ class Hub:
         while True:
             try:
                 await self._listen()
-            except _FAULTS as error:
+            except AWAY as error:
                 log.warning("banner.listener_lost", error=type(error).__name__)
             await asyncio.sleep(self._pause_s * self._ctx.rng.uniform(0.5, 1.5))
             self._pause_s = min(self._pause_s * 2, _RECONNECT_CAP_S)
 
     async def _listen(self) -> None:
-        conn = await asyncpg.connect(
-            self._ctx.dsn,
-            timeout=self._ctx.settings.database.connect_timeout_s,
-            server_settings={"application_name": "tidings-banner", "timezone": "UTC"},
+        conn = await open_session(
+            self._ctx.dsn, self._ctx.settings.database, application_name="tidings-banner"
         )
         try:
             await conn.add_listener(CHANNEL, lambda *_: self._wake.set())
@@ -142,7 +138,7 @@ class Hub:
                     await asyncio.wait_for(self._wake.wait(), POLL_S)
         finally:
             self.listening = False
-            with suppress(*_FAULTS):
+            with suppress(*AWAY):
                 await conn.close(timeout=2)
 
     async def _look(self, conn: Connection) -> None:
