@@ -21,7 +21,6 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from channels.model import ChannelKind
 from channels.settings import ChannelSettings, SendGridSettings, TwilioSettings, XSettings
-from segments.addresses import normalise_email, normalise_phone
 from templates.brand import Brand
 
 _SECRET_MIN_LENGTH: Final = 32
@@ -148,8 +147,8 @@ class WatchSettings(_Group):
 class CanarySettings(_Group):
     """To whom a message is sent every `every_s` seconds, to see that it arrives. No address: none there."""
 
-    email: Annotated[str, AfterValidator(normalise_email)] | None = None
-    sms: Annotated[str, AfterValidator(normalise_phone)] | None = None
+    email: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$")
+    sms: str | None = Field(default=None, pattern=r"^\+[1-9][0-9]{6,14}$")
     every_s: PositiveFloat = 60
 
     @property
