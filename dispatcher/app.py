@@ -16,19 +16,20 @@ from aiohttp import web
 from channels.model import ChannelKind
 from channels.registry import build_channels
 from channels.social_length import weighted_length
-from dispatcher.clock import Clock, SystemClock
+from dispatcher.clock import Clock, DatabaseClock, machine_wall, wrong_wall
 from dispatcher.clocks.heartbeat import beat, leave
 from dispatcher.clocks.maintenance import maintain
 from dispatcher.clocks.reconcile import reconcile
 from dispatcher.clocks.release import release_due
 from dispatcher.clocks.sweep import sweep
+from dispatcher.clocks.timekeeping import keep_time
 from dispatcher.config import Settings, SettingsError, signing_secret
 from dispatcher.context import Context
 from dispatcher.db import Connection, Pool, in_transaction, migrate, open_pool, open_session
 from dispatcher.embedded import embedded_postgres
 from dispatcher.failpoints import FailpointError, arm
 from dispatcher.ids import Signer
-from dispatcher.jobs import Consumer, Handler, Pace, consume, tick
+from dispatcher.jobs import Consumer, Handler, Links, Pace, consume, tick
 from dispatcher.metrics import timed_requests
 from dispatcher.pipeline import CONSUMERS, PIPELINE, URGENT_PRIORITY, Wire
 from dispatcher.rules.policy import load_policy
@@ -52,7 +53,9 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     Without a configured database the embedded one starts, and is migrated. Raises SettingsError,
     PolicyError, DatabaseUnavailableError or MigrationError, each with a sentence for the operator.
     """
-    clock = clock or SystemClock()
+    kept, wrong = DatabaseClock(), settings.test.wall_errors
+    if wrong:
+        kept = DatabaseClock(wrong_wall(wrong))
     policy = load_policy(settings.policy_file)
     check_templates()
     try:
@@ -146,14 +149,17 @@ async def work(ctx: Context, stop: asyncio.Event) -> None:
     if moved:
         log.info("accounts_moved", count=moved)
     # The heart beats while the worker drains: what is still in flight keeps its lease.
-    drained = asyncio.Event()
+    drained, links = asyncio.Event(), Links()
+    loops = _loops(ctx, links, stop)
     heart = asyncio.create_task(
-        tick(partial(beat, ctx, worker), every_s=ctx.settings.worker.heartbeat_s, stop=drained)
+        tick(
+            partial(beat, ctx, worker, links), every_s=ctx.settings.worker.heartbeat_s, stop=drained
+        )
     )
     # What counts the length of a post takes its time to import; nobody's first message waits for it.
     counting = asyncio.create_task(asyncio.to_thread(weighted_length, ""))
     log.info("worker_started", worker=str(worker))
-    tasks = [asyncio.create_task(item) for item in _loops(ctx, stop)]
+    tasks = [asyncio.create_task(item) for item in loops]
     try:
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -183,7 +189,7 @@ async def _drain(ctx: Context, tasks: list[asyncio.Task[None]]) -> None:
         log.warning("drain_timed_out", loops=len(pending), in_flight=len(ctx.leases))
 
 
-def _loops(ctx: Context, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+def _loops(ctx: Context, links: Links, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
     rhythm = ctx.settings.worker
     pace = Pace(heartbeat_s=rhythm.heartbeat_s, dequeue_timeout_s=rhythm.dequeue_timeout_s)
 
@@ -191,6 +197,8 @@ def _loops(ctx: Context, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]
         # PgQueuer speaks JSON text and wants a connection of its own to listen on.
         return await open_session(ctx.dsn, ctx.settings.database, application_name="tidings-queue")
 
+    consumers = _consumers(ctx)
+    links.consumers = len(consumers)
     clocks = (
         (release_due, RELEASE_EVERY_S),
         (sweep, rhythm.sweep_every_s),
@@ -198,7 +206,7 @@ def _loops(ctx: Context, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]
         (maintain, MAINTAIN_EVERY_S),
     )
     return [
-        *(consume(connect, consumer, pace=pace, stop=stop) for consumer in _consumers(ctx)),
+        *(consume(connect, item, pace=pace, links=links, stop=stop) for item in consumers),
         *(tick(partial(turn, ctx), every_s=every, stop=stop) for turn, every in clocks),
         keep_worker_metrics(ctx, stop),
     ]

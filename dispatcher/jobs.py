@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import cast
 
@@ -105,11 +105,20 @@ class Pace:
     dequeue_timeout_s: float
 
 
+@dataclass(slots=True)
+class Links:
+    """How many consumers a process runs, and which of them have lost their link to the database."""
+
+    consumers: int = 0
+    lost: set[str] = field(default_factory=set)
+
+
 async def consume(
     connect: Callable[[], Awaitable[Connection]],
     consumer: Consumer,
     *,
     pace: Pace,
+    links: Links,
     stop: asyncio.Event,
 ) -> None:
     """Run the consumer's handlers until `stop`; reconnects with jitter, never gives up, never spins."""
@@ -117,6 +126,7 @@ async def consume(
     while not stop.is_set():
         try:
             conn = await connect()
+            links.lost.discard(consumer.name)
             try:
                 await _run_manager(conn, consumer, pace=pace, stop=stop)
                 pause = 0.2
@@ -127,6 +137,7 @@ async def consume(
         except Exception as error:  # noqa: BLE001
             log.warning("queue_lost", consumer=consumer.name, error=type(error).__name__)
         if not stop.is_set():
+            links.lost.add(consumer.name)
             # Jitter keeps a fleet from reconnecting in step.
             await _sleep_or_stop(stop, pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, RECONNECT_CAP_S)

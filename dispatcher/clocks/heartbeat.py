@@ -5,6 +5,7 @@ import platform
 import uuid
 
 from dispatcher.context import Context
+from dispatcher.jobs import Links
 
 RENEW_SQL = """
 update slice s set lease_until = clock_timestamp() + make_interval(secs => $3)
@@ -13,15 +14,16 @@ where s.id = t.id and s.id = any($1::bigint[]) and s.epoch = t.epoch and s.state
 returning s.id
 """
 SEEN_SQL = """
-insert into worker (id, host, pid, started_at, seen_at)
-values ($1, $2, $3, clock_timestamp(), clock_timestamp())
-on conflict (id) do update set seen_at = clock_timestamp()
+insert into worker (id, host, pid, consumers, linked, started_at, seen_at)
+values ($1, $2, $3, $4, $5, clock_timestamp(), clock_timestamp())
+on conflict (id) do update set seen_at = excluded.seen_at, consumers = excluded.consumers,
+                               linked = excluded.linked
 """
 GONE_SQL = "delete from worker where id = $1"
 
 
-async def beat(ctx: Context, worker: uuid.UUID) -> None:
-    """Renew the leases of this process's slices in flight and its own row."""
+async def beat(ctx: Context, worker: uuid.UUID, links: Links) -> None:
+    """Renew the leases of this process's slices in flight and its own row; say how its consumers are."""
     leases = dict(ctx.leases)
     asked, span = ctx.clock.monotonic(), ctx.settings.worker.lease_s
     async with ctx.pool.acquire() as conn:
@@ -29,7 +31,9 @@ async def beat(ctx: Context, worker: uuid.UUID) -> None:
             epochs = [lease.epoch for lease in leases.values()]
             for row in await conn.fetch(RENEW_SQL, list(leases), epochs, span):
                 leases[row["id"]].until = asked + span
-        await conn.execute(SEEN_SQL, worker, platform.node(), os.getpid())
+        linked = links.consumers - len(links.lost)
+        here = (platform.node(), os.getpid(), links.consumers, linked)
+        await conn.execute(SEEN_SQL, worker, *here)
 
 
 async def leave(ctx: Context, worker: uuid.UUID) -> None:

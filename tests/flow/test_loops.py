@@ -7,7 +7,7 @@ from pgqueuer.errors import FailingListenerError
 
 from dispatcher.context import Context
 from dispatcher.db import Connection
-from dispatcher.jobs import Consumer, Event, Pace, consume, publish, tick
+from dispatcher.jobs import Consumer, Event, Links, Pace, consume, publish, tick
 from dispatcher.stages.send.claim import claim, give_back
 from tests.flow.story import contact, eventually, plan_out, post, release_all, seed, update
 
@@ -47,7 +47,7 @@ async def test_a_consumer_that_cannot_connect_or_loses_its_listener_tries_again(
     await conn.close()
     consumer = Consumer(name="test", handlers={"something": handler}, batch=1, concurrency=2)
     pace = Pace(heartbeat_s=1, dequeue_timeout_s=0.2)
-    running = asyncio.create_task(consume(connect, consumer, pace=pace, stop=stop))
+    running = asyncio.create_task(consume(connect, consumer, pace=pace, links=Links(), stop=stop))
 
     async def finished() -> bool:
         return running.done()
