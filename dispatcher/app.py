@@ -47,15 +47,17 @@ RELEASE_EVERY_S = 1.0
 
 
 @asynccontextmanager
-async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Context]:
+async def running(
+    settings: Settings, clock: Clock | None = None, *, patient: bool = False
+) -> AsyncIterator[Context]:
     """Everything a process needs, closed in reverse order at the end.
 
-    Without a configured database the embedded one starts, and is migrated. Raises SettingsError,
-    PolicyError, DatabaseUnavailableError or MigrationError, each with a sentence for the operator.
+    Without a configured database the embedded one starts, and is migrated. The time is the database's,
+    unless `clock` says otherwise. `patient`: statements may take as long as the server lets them.
+
+    Raises SettingsError, PolicyError, DatabaseUnavailableError or MigrationError, each with a sentence
+    for the operator.
     """
-    kept, wrong = DatabaseClock(), settings.test.wall_errors
-    if wrong:
-        kept = DatabaseClock(wrong_wall(wrong))
     policy = load_policy(settings.policy_file)
     check_templates()
     try:
@@ -64,13 +66,14 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         raise SettingsError(str(error)) from None
     async with AsyncExitStack() as stack:
         dsn, folder = await _database(stack, settings)
-        pool = await stack.enter_async_context(_pool(dsn, settings))
+        pool = await stack.enter_async_context(_pool(dsn, settings, patient=patient))
+        timed = clock or await stack.enter_async_context(_database_clock(pool, settings))
         session = await stack.enter_async_context(
             aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS_PER_PROVIDER),
                 cookie_jar=aiohttp.DummyCookieJar(),  # no provider has anything to remember of us
                 timeout=aiohttp.ClientTimeout(total=60),
-                middlewares=[timed_requests(_providers(settings), clock.monotonic)],
+                middlewares=[timed_requests(_providers(settings), timed.monotonic)],
             )
         )
         direct = settings.database.session_url
@@ -78,7 +81,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             settings=settings,
             dsn=direct.get_secret_value() if direct else dsn,
             pool=pool,
-            clock=clock,
+            clock=timed,
             rng=Random(),
             signer=Signer(signing_secret(settings, folder).encode()),
             policy=policy,
@@ -113,8 +116,8 @@ async def _database(stack: AsyncExitStack, settings: Settings) -> tuple[str, Pat
 
 
 @asynccontextmanager
-async def _pool(dsn: str, settings: Settings) -> AsyncIterator[Pool]:
-    pool = await open_pool(dsn, settings.database)
+async def _pool(dsn: str, settings: Settings, *, patient: bool) -> AsyncIterator[Pool]:
+    pool = await open_pool(dsn, settings.database, patient=patient)
     try:
         yield pool
     finally:
@@ -122,6 +125,26 @@ async def _pool(dsn: str, settings: Settings) -> AsyncIterator[Pool]:
             await asyncio.wait_for(pool.close(), 5)
         except TimeoutError:
             pool.terminate()
+
+
+@asynccontextmanager
+async def _database_clock(pool: Pool, settings: Settings) -> AsyncIterator[Clock]:
+    """A clock that follows the database's for as long as this lasts."""
+    errors = settings.test.wall_errors
+    clock = DatabaseClock(wrong_wall(errors) if errors else machine_wall)
+    await keep_time(pool, clock)
+    following = asyncio.create_task(_follow(pool, clock, settings.worker.heartbeat_s))
+    try:
+        yield clock
+    finally:
+        following.cancel()
+        # A dead link may hold it up; then it ends with the pool.
+        await asyncio.wait([following], timeout=1)
+
+
+async def _follow(pool: Pool, clock: DatabaseClock, every_s: float) -> None:
+    await clock.sleep(every_s)
+    await tick(partial(keep_time, pool, clock), every_s=every_s, stop=asyncio.Event())
 
 
 async def serve(ctx: Context, stop: asyncio.Event) -> None:

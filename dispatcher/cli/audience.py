@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from channels.model import ChannelKind
-from dispatcher.cli.base import CLOCK, Exit, Failure, Json, console, print_json, table, within
+from dispatcher.cli.base import Exit, Failure, Json, console, print_json, table, within
 from dispatcher.cli.document import read_document
 from dispatcher.context import Context
 from dispatcher.db import Connection
@@ -86,22 +87,23 @@ def explain_one(
     """Why one contact would be told, or not, on each channel."""
     body = as_model(read_document(file), UpdateIn)
 
-    async def work(built: Context) -> list[Verdict]:
+    async def work(built: Context) -> tuple[list[Verdict], datetime]:
         async with built.pool.acquire() as conn:
             query = await _query(conn, built, body)
             if query is None:
                 raise Failure(Exit.USAGE, "This update is for nobody at all.")
             try:
-                return await explain(conn, query, contact, built.now())
+                now = built.now()
+                return await explain(conn, query, contact, now), now
             except UnknownContactError as error:
                 raise Failure(Exit.USAGE, str(error)) from None
 
-    verdicts = within(ctx, work)
+    verdicts, now = within(ctx, work)
     if as_json:
         print_json([asdict(verdict) for verdict in verdicts])
         return
     for verdict in verdicts:
-        quiet = verdict.told and verdict.not_before > CLOCK.now()
+        quiet = verdict.told and verdict.not_before > now
         later = f", not before {verdict.not_before:%H:%M} UTC" if quiet else ""
         name = ChannelKind.from_code(verdict.channel).value
         typer.echo(f"{name}: {'yes' if verdict.told else 'no'}{later}")

@@ -92,7 +92,7 @@ def within(ctx: typer.Context, work: Callable[[Context], Coroutine[Any, Any, T]]
     """Run `work` with everything built from the settings."""
 
     async def run() -> T:
-        async with running(settings_of(ctx)) as built:
+        async with running(settings_of(ctx), patient=True) as built:
             return await work(built)
 
     return execute(run())

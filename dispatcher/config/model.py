@@ -168,16 +168,19 @@ class SenderSettings(_Group):
 class SelfTestSettings(_Group):
     """Switches for tests that kill this program; off in operation.
 
-    `at` arms failpoints, `{"send.after_intent": "kill"}`, and is refused without `failpoints`.
+    `at` arms failpoints, `{"send.after_intent": "kill"}`. `wall_errors` makes this process believe in a
+    wrong wall clock: `[[0, 3600], [2, -3600]]` is an hour ahead and, two seconds later, an hour behind.
+    Both are refused without `failpoints`.
     """
 
     failpoints: bool = False
     at: dict[str, str] = {}
+    wall_errors: tuple[tuple[float, float], ...] = ()
 
     @model_validator(mode="after")
     def _needs_the_switch(self) -> Self:
-        if self.at and not self.failpoints:
-            raise ValueError("failpoints must be true before any can be armed")
+        if (self.at or self.wall_errors) and not self.failpoints:
+            raise ValueError("failpoints must be true before anything can be armed")
         return self
 
 

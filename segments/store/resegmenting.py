@@ -11,6 +11,8 @@ from segments.rules import Rules, segment_of
 CHUNK: Final = 5_000
 _LOCK: Final = 7202604
 _KEY: Final = "segment_rules"
+# The wait for another process that is at it may be longer than any statement.
+_PATIENCE_S: Final = 3600.0
 
 _FOLLOWED: Final = "select value from setting where key = $1::text"
 _FOLLOW: Final = """
@@ -46,9 +48,8 @@ async def ensure_segments(conn: Db, rules: Rules, *, now: datetime) -> int:
     if await conn.fetchval(_FOLLOWED, _KEY) == rules.digest:
         return 0
     async with conn.transaction():
-        # The wait for another process that is at it may be longer than any statement.
         await conn.execute("set local statement_timeout = 0")
-        await conn.execute("select pg_advisory_xact_lock($1)", _LOCK)
+        await conn.execute("select pg_advisory_xact_lock($1)", _LOCK, timeout=_PATIENCE_S)
         if await conn.fetchval(_FOLLOWED, _KEY) == rules.digest:
             return 0
         moved = await _resegment(conn, rules, now)

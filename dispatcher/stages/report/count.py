@@ -8,7 +8,7 @@ from typing import Any, Final
 from channels.model import ChannelKind
 from dispatcher.db import Connection
 from dispatcher.stages.report.document import Document, Listed, PersonRef, SegmentCount
-from dispatcher.stages.report.gather import Cell
+from dispatcher.stages.report.gather import LONG_S, Cell
 from dispatcher.stages.report.kinds import Standing
 from dispatcher.stages.report.model import EVERYONE, SHARES, Curve
 from dispatcher.stages.report.people import failures, funnel, segment_word
@@ -99,7 +99,7 @@ async def counted(
     """
     own = [cell for cell in cells if cell.dispatch_id == dispatch_id]
     await conn.execute(CREATE_SQL)
-    await conn.execute(MOMENTS_SQL, dispatch_id, start)
+    await conn.execute(MOMENTS_SQL, dispatch_id, start, timeout=LONG_S)
     segments = await _segments(conn, dispatch_id, deadline=deadline)
     lists = await _lists(conn, dispatch_id)
     document = Document(
@@ -119,7 +119,9 @@ async def _segments(
     conn: Connection, dispatch_id: int, *, deadline: datetime | None
 ) -> tuple[SegmentCount, ...]:
     """Everyone first, then each segment."""
-    found = [dict(row) for row in await conn.fetch(PEOPLE_SQL, dispatch_id, deadline)]
+    found = [
+        dict(row) for row in await conn.fetch(PEOPLE_SQL, dispatch_id, deadline, timeout=LONG_S)
+    ]
     whole = {name: sum(row[name] for row in found) for name in _NUMBERS}
     rows: list[dict[str, Any]] = [{"segment": EVERYONE, **whole}, *found]
     wanted = [
@@ -146,7 +148,7 @@ _NUMBERS: Final = ("people", "reachable", *(item.word for item in Standing), "on
 
 async def _curve(conn: Connection, people: int) -> Curve:
     series: dict[str, list[tuple[float, int]]] = defaultdict(list)
-    for row in await conn.fetch(CURVE_SQL):
+    for row in await conn.fetch(CURVE_SQL, timeout=LONG_S):
         name = ChannelKind.from_code(row["channel"]).value if row["channel"] else ANY
         series[name].append((row["tenths"] / 10, row["people"]))
     return Curve(people=people, series={name: tuple(points) for name, points in series.items()})
@@ -155,7 +157,7 @@ async def _curve(conn: Connection, people: int) -> Curve:
 async def _lists(conn: Connection, dispatch_id: int) -> dict[Standing, Listed]:
     """Who was not reached and who may not have been, by account, with what became of each message."""
     wanted = (Standing.NOT_REACHED, Standing.UNCONFIRMED)
-    rows = await conn.fetch(LISTED_SQL, dispatch_id, wanted, LIST_LIMIT)
+    rows = await conn.fetch(LISTED_SQL, dispatch_id, wanted, LIST_LIMIT, timeout=LONG_S)
     why: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
     for row in await conn.fetch(WHY_SQL, dispatch_id, [row["person"] for row in rows]):
         why[row["person"]].append((row["channel"], row["shown"], row["reason"]))

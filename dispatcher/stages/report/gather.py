@@ -32,6 +32,8 @@ _LIMITS: Final = """
 set local statement_timeout = '10min'; set local work_mem = '64MB'; set local jit = off;
 set local enable_nestloop = off; set local default_statistics_target = 10
 """
+# The server lets each take ten minutes; an answer that is a minute late will not come.
+LONG_S: Final = 660.0
 LOOPS_SQL: Final = "set local enable_nestloop = on"
 # person is the version of a contact: a fan-out plans each contact once, so it has one version there.
 # kind decides what is shown, and what it means for the person, unless they stand as another does: `stands`.
@@ -132,16 +134,16 @@ async def gathered(conn: Connection, update_id: int) -> AsyncIterator[list[Cell]
     async with conn.transaction():
         await conn.execute(_LIMITS)
         await conn.execute(CREATE_SQL)
-        await conn.execute(ROW_SQL, update_id, TOLD_CODES)
-        rows = await conn.fetch(CELLS_SQL)
+        await conn.execute(ROW_SQL, update_id, TOLD_CODES, timeout=LONG_S)
+        rows = await conn.fetch(CELLS_SQL, timeout=LONG_S)
         kinds = {number: kind(number) for number in {row["kind"] for row in rows}}
         cells = [Cell(**{**row, "kind": kinds[row["kind"]]}) for row in rows]
         await conn.execute(KINDS_SQL, *_columns(kinds))
         if any(cell.covered for cell in cells):
-            await conn.execute(COVER_SQL)
-        await conn.execute(PERSON_SQL)
+            await conn.execute(COVER_SQL, timeout=LONG_S)
+        await conn.execute(PERSON_SQL, timeout=LONG_S)
         await conn.execute(LOOPS_SQL)
-        await conn.execute("analyze report_row, report_kind, report_person")
+        await conn.execute("analyze report_row, report_kind, report_person", timeout=LONG_S)
         yield cells
         # Not left to the commit: the caller may hold a transaction and gather twice.
         await conn.execute(DROP_SQL)

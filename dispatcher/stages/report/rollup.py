@@ -14,7 +14,7 @@ from dispatcher.rules.states import SliceState
 from dispatcher.stages.report.accounts import STORE_SQL, UNLIKE_SQL
 from dispatcher.stages.report.count import counted
 from dispatcher.stages.report.document import VERSION
-from dispatcher.stages.report.gather import gathered
+from dispatcher.stages.report.gather import LONG_S, gathered
 from dispatcher.stages.report.header import first_notice, read_header
 
 SHARE: Final = 20
@@ -159,7 +159,7 @@ async def _count_if_behind(
         document = await counted(
             conn, dispatch_id, cells, start=header["created_at"], deadline=deadline
         )
-        await conn.execute(STORE_SQL, header["update_id"])
+        await conn.execute(STORE_SQL, header["update_id"], timeout=LONG_S)
     stored = document.model_dump(mode="json")
     await reach("report.before_store")
     await conn.execute(KEEP_SQL, dispatch_id, now, began, current, deadline, stored)
