@@ -64,9 +64,11 @@ class Product:
     http: aiohttp.ClientSession
     key: str = field(repr=False)
 
-    async def start_web(self, at: Mapping[str, str] | None = None) -> Process:
+    async def start_web(
+        self, at: Mapping[str, str] | None = None, more: Mapping[str, object] | None = None
+    ) -> Process:
         """`tidings serve`, ready for requests; always on the same port, as behind a name."""
-        process = self._start("serve", at)
+        process = self.start("serve", at, more)
 
         async def answers() -> bool:
             with suppress(aiohttp.ClientError):
@@ -77,14 +79,18 @@ class Product:
         await until(answers, within=40, what="web should answer", watched=[process])
         return process
 
-    def worker(self, at: Mapping[str, str] | None = None) -> Process:
+    def worker(
+        self, at: Mapping[str, str] | None = None, more: Mapping[str, object] | None = None
+    ) -> Process:
         """`tidings worker`; it need not be ready, a story waits for what comes of it."""
-        return self._start("worker", at)
+        return self.start("worker", at, more)
 
-    async def start_workers(self, count: int) -> list[Process]:
+    async def start_workers(
+        self, count: int, more: Mapping[str, object] | None = None
+    ) -> list[Process]:
         """Workers that have said that they live."""
         before = await self._living()
-        started = [self.worker() for _ in range(count)]
+        started = [self.worker(more=more) for _ in range(count)]
 
         async def all_live() -> bool:
             return await self._living() >= before + count
@@ -165,8 +171,18 @@ class Product:
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
-    def _start(self, verb: str, at: Mapping[str, str] | None) -> Process:
+    def start(
+        self,
+        verb: str,
+        at: Mapping[str, str] | None = None,
+        more: Mapping[str, object] | None = None,
+    ) -> Process:
+        """`tidings` with that verb, with these failpoints in its way.
+
+        `more`: settings of this process alone, by the names of the environment: `DATABASE__URL`.
+        """
         environment = environment_of(self.ctx.settings, port=self.port, at=at or {})
+        environment |= {f"TIDINGS_{name}": str(value) for name, value in (more or {}).items()}
         return self.processes.start("tidings", [verb], environment, name=verb)
 
 
