@@ -34,7 +34,8 @@ from dispatcher.metrics import timed_requests
 from dispatcher.pipeline import CONSUMERS, PIPELINE, URGENT_PRIORITY, Wire
 from dispatcher.rules.policy import load_policy
 from dispatcher.senders import PROVIDERS, sync_senders
-from dispatcher.web import keep_worker_metrics, make_runner
+from dispatcher.watch import Watch
+from dispatcher.web import keep_worker_metrics, make_runner, own_checks
 from segments.rules import SHIPPED_RULES, load_rules
 from segments.store import ensure_segments
 from templates.render import check_templates
@@ -67,13 +68,14 @@ async def running(
     async with AsyncExitStack() as stack:
         dsn, folder = await _database(stack, settings)
         pool = await stack.enter_async_context(_pool(dsn, settings, patient=patient))
-        timed = clock or await stack.enter_async_context(_database_clock(pool, settings))
+        if clock is None:
+            clock = await stack.enter_async_context(_database_clock(pool, settings))
         session = await stack.enter_async_context(
             aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS_PER_PROVIDER),
                 cookie_jar=aiohttp.DummyCookieJar(),  # no provider has anything to remember of us
                 timeout=aiohttp.ClientTimeout(total=60),
-                middlewares=[timed_requests(_providers(settings), timed.monotonic)],
+                middlewares=[timed_requests(_providers(settings), clock.monotonic)],
             )
         )
         direct = settings.database.session_url
@@ -81,7 +83,7 @@ async def running(
             settings=settings,
             dsn=direct.get_secret_value() if direct else dsn,
             pool=pool,
-            clock=timed,
+            clock=clock,
             rng=Random(),
             signer=Signer(signing_secret(settings, folder).encode()),
             policy=policy,
@@ -155,9 +157,14 @@ async def serve(ctx: Context, stop: asyncio.Event) -> None:
         site = web.TCPSite(runner, ctx.settings.web.host, ctx.settings.web.port)
         await site.start()
         log.info("web_listening", host=ctx.settings.web.host, port=ctx.settings.web.port)
-        await stop.wait()
+        watch = Watch(ctx, partial(own_checks, runner.app))
+        await tick(watch.turn, every_s=_between_looks(ctx), stop=stop)
     finally:
         await runner.cleanup()
+
+
+def _between_looks(ctx: Context) -> float:
+    return ctx.settings.worker.heartbeat_s / 2
 
 
 async def work(ctx: Context, stop: asyncio.Event) -> None:
@@ -231,6 +238,7 @@ def _loops(ctx: Context, links: Links, stop: asyncio.Event) -> list[Coroutine[An
     return [
         *(consume(connect, item, pace=pace, links=links, stop=stop) for item in consumers),
         *(tick(partial(turn, ctx), every_s=every, stop=stop) for turn, every in clocks),
+        tick(Watch(ctx).turn, every_s=_between_looks(ctx), stop=stop),
         keep_worker_metrics(ctx, stop),
     ]
 
