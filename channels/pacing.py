@@ -23,6 +23,8 @@ _SHORT_WINDOW_S = 60
 _UNBOUNDED = 2**31 - 1
 # Units the most urgent lane may take for one of the others: a tenth of everything is theirs.
 _URGENT_PER_LOWER = 9
+# How far ahead of their share retries may be: a turn a second would lose what is smaller otherwise.
+RETRIES_AHEAD_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,33 @@ def pick(credit: int, urgent_cost: int | None, lower_cost: int | None) -> tuple[
     if credit >= price:
         return Turn.LOWER, credit - price
     return Turn.URGENT, credit + urgent_cost
+
+
+@dataclass(frozen=True, slots=True)
+class RetryBudget:
+    """The share of a sender's flow that retries may take, so that they never crowd out first attempts.
+
+    `rate`: units a second. `free`: the second of the Unix epoch from which their share is free again;
+    store it. Over any W seconds slices of retries begin with at most `rate` * (W + RETRIES_AHEAD_S)
+    units and one slice more, however large their slices are and however often anyone asks.
+    """
+
+    rate: float
+    free: float
+
+    @classmethod
+    def of(cls, limits: Sequence[Limit], share: float, free: float) -> "RetryBudget":
+        """`share` of what the tightest limit lets through in the long run."""
+        rate = min((limit.count / limit.seconds for limit in limits), default=float("inf"))
+        return cls(rate * share, free)
+
+    def allows(self, now: float) -> bool:
+        """Whether a slice of retries may begin at `now`, or later."""
+        return self.free <= now + RETRIES_AHEAD_S
+
+    def spent(self, start: float, cost: int) -> "RetryBudget":
+        """What is left of it once a slice of `cost` units begins at `start`."""
+        return RetryBudget(self.rate, max(self.free, start) + cost / self.rate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,8 +77,11 @@ class SocialPolicy(_Strict):
 
 
 class BackoffPolicy(_Strict):
+    """How what failed comes back. `retry_share`: of all a sender may send, as much is for retries."""
+
     base: Span
     cap: Span
+    retry_share: float = Field(default=0.2, ge=0.01, le=0.2)
 
 
 class LimitPolicy(_Strict):

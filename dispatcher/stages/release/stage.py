@@ -13,6 +13,7 @@ from channels.pacing import (
     Grant,
     Limit,
     Reservation,
+    RetryBudget,
     Turn,
     largest_cost,
     pick,
@@ -24,13 +25,16 @@ from dispatcher.db import Connection, in_transaction, one_row
 from dispatcher.failpoints import reach
 from dispatcher.jobs import publish
 from dispatcher.metrics import RATE_LIMIT_WAIT
+from dispatcher.rules.policy import RETRY_LANE
 from dispatcher.rules.punctuality import UNPACED_S, head_start
 from dispatcher.rules.states import SliceState
 from dispatcher.stages.release.events import URGENT_LANE, released_event
+from dispatcher.stages.release.probe import COLUMNS, probe
 from dispatcher.stages.release.stale import expire
 
 log = structlog.get_logger(__name__)
 
+LAST_LANE = 9
 URGENT_HORIZON_S = 5.0
 HORIZON_S = 1.0
 SHORT_HORIZON_S = 0.3
@@ -50,8 +54,7 @@ from slice where state = {SliceState.RELEASED:d} and sender_id = $1
 BUCKETS_SQL = "select seconds, next_free, cells, cell_no from bucket where sender_id = $1"
 # A newer update's slice waits for older ones of its incident and channel that are on their way.
 CANDIDATES_SQL = f"""
-select s.id, s.lane, s.units, s.n, s.update_id, s.channel, s.purpose, s.expires_at, s.endpoint_ids,
-       s.maybe_duplicate, s.epoch, s.not_before
+select {COLUMNS}
 from slice s join dispatch d on d.id = s.dispatch_id
 where s.sender_id = $1 and s.state = {SliceState.WAITING:d} and s.lane between $2 and $3
   and s.not_before <= $4 and d.paused_at is null and d.state <> 'cancelled'
@@ -73,13 +76,15 @@ update bucket b set next_free = t.next_free, cell_no = t.cell_no,
 from unnest($2::int[], $3::float8[], $4::bigint[], $5::text[]) as t(seconds, next_free, cell_no, cells)
 where b.sender_id = $1 and b.seconds = t.seconds
 """
-SAVE_CREDIT_SQL = "update sender set floor_credit = $2 where id = $1"
+SAVE_SENDER_SQL = "update sender set floor_credit = $2, retry_free = $3 where id = $1"
 
 
 @dataclass(slots=True)
 class _Plan:
     """What one turn decided, written in one go at its end."""
 
+    credit: int
+    retries: RetryBudget
     granted: list[tuple[asyncpg.Record, Grant]] = field(default_factory=list)
     stale: list[asyncpg.Record] = field(default_factory=list)
 
@@ -112,18 +117,23 @@ async def release(conn: Connection, ctx: Context, sender_id: int) -> int:
     rows = {row["seconds"]: row for row in await conn.fetch(BUCKETS_SQL, sender_id)}
     limits = [Limit(item["count"], item["seconds"]) for item in sender["limits"]]
     states = [_state(rows[int(limit.seconds)]) for limit in limits]
-    first, lower = await _candidates(conn, sender_id, now)
-    turn, states, credit = _decide(first, lower, limits, states, sender["floor_credit"], now)
+    share = ctx.policy.backoff.retry_share
+    turn = _Plan(sender["floor_credit"], RetryBudget.of(limits, share, sender["retry_free"]))
+    retries = turn.retries.allows(now.timestamp())
+    first, lower = await _candidates(conn, sender_id, now, retries=retries)
+    if sender["trips"]:
+        first, lower = await probe(conn, sender, [*first, *lower], now), []
+    states = _decide(turn, first, lower, limits, states, now)
     await expire(conn, turn.stale, now)
-    await _write(conn, sender_id, turn, limits, states, credit)
+    await _write(conn, sender_id, turn, limits, states)
     return len(turn.granted)
 
 
 async def _candidates(
-    conn: Connection, sender_id: int, now: datetime
+    conn: Connection, sender_id: int, now: datetime, *, retries: bool
 ) -> tuple[list[asyncpg.Record], list[asyncpg.Record]]:
     """Slices of the most urgent lane that waits, and of all lanes below it, best first."""
-    waiting = await conn.fetch(CANDIDATES_SQL, sender_id, 0, 9, now, LOOK_AHEAD)
+    waiting = await _waiting(conn, sender_id, 0, now, LOOK_AHEAD, retries=retries)
     if not waiting:
         return [], []
     top = waiting[0]["lane"]
@@ -131,8 +141,25 @@ async def _candidates(
     room = max(0, MAX_UNBEGUN - counts["unbegun"])
     first = [row for row in waiting if row["lane"] == top]
     first = first[: max(0, MAX_URGENT_UNBEGUN - counts["urgent"]) if top == URGENT_LANE else room]
-    lower = await conn.fetch(CANDIDATES_SQL, sender_id, top + 1, 9, now, room) if first else []
-    return first, lower
+    if not first:
+        return [], []
+    return first, await _waiting(conn, sender_id, top + 1, now, room, retries=retries)
+
+
+async def _waiting(
+    conn: Connection, sender_id: int, lane: int, now: datetime, most: int, *, retries: bool
+) -> list[asyncpg.Record]:
+    """Slices of this lane and those below; retries that had their share are left out, however many."""
+    if retries or lane > RETRY_LANE:
+        spans = [(lane, LAST_LANE)]
+    else:
+        spans = [(lane, RETRY_LANE - 1), (RETRY_LANE + 1, LAST_LANE)]
+    found: list[asyncpg.Record] = []
+    for top, bottom in spans:
+        if top <= bottom and len(found) < most:
+            left = most - len(found)
+            found += await conn.fetch(CANDIDATES_SQL, sender_id, top, bottom, now, left)
+    return found
 
 
 def _state(row: asyncpg.Record) -> BucketState:
@@ -142,27 +169,29 @@ def _state(row: asyncpg.Record) -> BucketState:
 
 
 def _decide(
+    turn: _Plan,
     first: list[asyncpg.Record],
     lower: list[asyncpg.Record],
     limits: list[Limit],
     states: list[BucketState],
-    credit: int,
     now: datetime,
-) -> tuple[_Plan, list[BucketState], int]:
-    turn = _Plan()
+) -> list[BucketState]:
+    """Fill in the turn; returns the windows with what it reserved."""
     queues = {Turn.URGENT: iter(first), Turn.LOWER: iter(lower)}
     heads = {lane: _next_fresh(queue, turn, now) for lane, queue in queues.items()}
     while True:
-        choice, next_credit = pick(credit, _cost(heads[Turn.URGENT]), _cost(heads[Turn.LOWER]))
+        choice, credit = pick(turn.credit, _cost(heads[Turn.URGENT]), _cost(heads[Turn.LOWER]))
         row = heads[choice] if choice is not None else None
         if choice is None or row is None:
-            return turn, states, credit
+            return states
         answer = _reserve(row, limits, states, now)
         if isinstance(answer, Grant):
             turn.granted.append((row, answer))
-            states, credit = list(answer.states), next_credit
+            states, turn.credit = list(answer.states), credit
+            if row["lane"] == RETRY_LANE:
+                turn.retries = turn.retries.spent(answer.start, _cost(row) or 1)
         elif answer is not None:
-            return turn, states, credit
+            return states
         heads[choice] = _next_fresh(queues[choice], turn, now)
 
 
@@ -191,10 +220,11 @@ def _horizon(cost: int, spacing: float) -> float:
 def _next_fresh(queue: Any, turn: _Plan, now: datetime) -> asyncpg.Record | None:
     """The next slice whose promise still holds; those gone stale are put aside."""
     for row in queue:
-        if row["expires_at"] > now:
+        if row["expires_at"] <= now:
+            turn.stale.append(row)
+        elif row["lane"] != RETRY_LANE or turn.retries.allows(now.timestamp()):
             found: asyncpg.Record = row
             return found
-        turn.stale.append(row)
     return None
 
 
@@ -208,7 +238,6 @@ async def _write(
     turn: _Plan,
     limits: list[Limit],
     states: list[BucketState],
-    credit: int,
 ) -> None:
     if not turn.granted:
         return
@@ -226,7 +255,7 @@ async def _write(
         [state.cell_no for state in states],
         [",".join(map(str, state.cells)) for state in states],
     )
-    await conn.execute(SAVE_CREDIT_SQL, sender_id, credit)
+    await conn.execute(SAVE_SENDER_SQL, sender_id, turn.credit, turn.retries.free)
     for row, grant in turn.granted:
         waited = grant.start - row["not_before"].timestamp()
         RATE_LIMIT_WAIT.labels(ChannelKind.from_code(row["channel"])).observe(waited)

@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from channels.model import Accepted, Deferred, Reason, Rejected, SendResult, Unclear
+from dispatcher.rules.breaker import Heard, doubts_after, is_definite, longest
 from dispatcher.stages.send.claim import Claim
 
 
 @dataclass(slots=True)
 class Answers:
-    """Answers of one slice by outcome; endpoint ids in lists, so each outcome is one statement."""
+    """Answers of one slice by outcome; endpoint ids in lists, so each outcome is one statement.
+
+    `doubts`: how many at the end were unclear, one after the other.
+    """
 
     accepted: dict[int, Accepted] = field(default_factory=dict)
     rejected: dict[tuple[Reason, bool], list[int]] = field(
@@ -19,10 +23,11 @@ class Answers:
     )
     deferred: dict[Deferred, list[int]] = field(default_factory=lambda: defaultdict(list))
     unclear: dict[int, str] = field(default_factory=dict)
+    doubts: int = 0
 
     @classmethod
     def sort(cls, results: Iterable[tuple[int, SendResult]]) -> "Answers":
-        """Put each endpoint's answer where it belongs."""
+        """Put each endpoint's answer where it belongs; in the order in which they came."""
         answers = cls()
         for endpoint, result in results:
             match result:
@@ -36,7 +41,17 @@ class Answers:
                     answers.unclear[endpoint] = result.detail
                 case _:
                     assert_never(result)
+            answers.doubts = doubts_after(answers.doubts, result)
         return answers
+
+    def heard(self, *, one_request: bool) -> Heard:
+        """What they say of the sender."""
+        definite = self.accepted or self.rejected or any(map(is_definite, self.deferred))
+        return Heard(
+            definite=bool(definite),
+            doubts=min(self.doubts, 1) if one_request else self.doubts,
+            stop=longest(answer for answer in self.deferred if answer.sender_wide),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from dispatcher.rules.states import (
     fact_code,
 )
 from dispatcher.stages.send.answers import Answers, Page
+from dispatcher.stages.send.breaker import Said, listen
 from dispatcher.stages.send.claim import Claim
 from dispatcher.stages.send.record import Where, postpone, settle_many, where
 from dispatcher.stages.send.turn import turned
@@ -34,7 +35,7 @@ from dispatcher.stages.send.turn import turned
 # Locked, so that nobody can judge the slices between this look and our writing; in the order in which
 # everybody locks several.
 OWN_SQL = f"""
-select s.id, s.epoch from slice s join unnest($1::bigint[], $2::int[]) as t(id, epoch)
+select s.id, s.epoch, s.intent_at from slice s join unnest($1::bigint[], $2::int[]) as t(id, epoch)
     on s.id = t.id and s.epoch = t.epoch
 where s.id = any($1::bigint[]) and s.state = {SliceState.IN_FLIGHT:d}
 order by s.id for update of s
@@ -54,16 +55,13 @@ select ($6::timestamptz at time zone 'UTC')::date, $1, t.endpoint_id, $2, $3, $5
 from unnest($4::bigint[], $8::text[]) as t(endpoint_id, ref)
 """
 RECEIPT_DAY_SQL = "select ensure_receipt_partition(($1::timestamptz at time zone 'UTC')::date)"
-PAUSE_SENDER_SQL = """
-update sender set paused_until = greatest(paused_until, $2), paused_why = $3, updated_at = $4 where id = $1
-"""
 # What was shown as being sent is shown as accepted: places of `Shown` in an array that counts from 1.
 ALL_TAKEN_SQL = f"""
 update slice set state = {SliceState.DONE:d}, ended_at = $3::timestamptz,
        provider_ref = coalesce(nullif($4, ''), provider_ref),
        n_by_status[{Shown.ACCEPTED + 1}] = n_by_status[{Shown.ACCEPTED + 1}] + n_by_status[{Shown.SENDING + 1}],
        n_by_status[{Shown.SENDING + 1}] = 0
-where id = $1 and epoch = $2 and state = {SliceState.IN_FLIGHT:d} returning id
+where id = $1 and epoch = $2 and state = {SliceState.IN_FLIGHT:d} returning intent_at
 """
 UNANSWERED_SQL = f"""
 select slice_id, attempt, evidence, count(*) as n from delivery
@@ -109,8 +107,12 @@ async def write(
     Returns whether they have it now. The caller owns the transaction.
     """
     ids, epochs = [page.held.id for page in pages], [page.held.epoch for page in pages]
-    owned = {(row["id"], row["epoch"]) for row in await conn.fetch(OWN_SQL, ids, epochs)}
+    owned = {
+        (row["id"], row["epoch"]): row["intent_at"]
+        for row in await conn.fetch(OWN_SQL, ids, epochs)
+    }
     ours = [page for page in pages if (page.held.id, page.held.epoch) in owned]
+    said = [_said(ctx, page, owned[page.held.id, page.held.epoch]) for page in ours]
     moves: dict[int, Counter[int]] = defaultdict(Counter)
     for outcome, answered in _alike(ours).items():
         if outcome.fact is not None and not ensured:
@@ -122,20 +124,31 @@ async def write(
             await _write_deferred(conn, ctx, page.held, answer, endpoints, now)
     _add(moves, await _end(conn, [page for page in ours if page.end is not None], now))
     await tally.add(conn, moves, STATUS_COUNT)
+    # Last, since others wait for the row of a sender that is in trouble.
+    await listen(conn, ctx, said, now=now)
     for page in pages:
         if page not in ours:
             await _write_late(conn, page.held, page.answers, now)
     return ensured
 
 
-async def write_whole(conn: Connection, page: Page, *, now: datetime) -> None:
+async def write_whole(conn: Connection, ctx: Context, page: Page, *, now: datetime) -> None:
     """Write that one answer took everybody of the slice: one row, however many they are."""
     held, reference = page.held, page.end.reference if page.end else ""
-    if await conn.fetchval(ALL_TAKEN_SQL, held.id, held.epoch, now, reference) is None:
+    asked_at = await conn.fetchval(ALL_TAKEN_SQL, held.id, held.epoch, now, reference)
+    if asked_at is None:
         await _write_late(conn, held, page.answers, now)
         return
     taken = Counter[int]({Shown.ACCEPTED: len(page.answers.accepted)})
     tally.count_arrivals(held.slice["channel"], taken)
+    await listen(conn, ctx, [_said(ctx, page, asked_at)], now=now)
+
+
+def _said(ctx: Context, page: Page, asked_at: datetime) -> Said:
+    row = page.held.slice
+    channel = ctx.channels[ChannelKind.from_code(row["channel"])]
+    heard = page.answers.heard(one_request=channel.batch_limit > 1)
+    return Said(row["sender_id"], asked_at, heard)
 
 
 def _alike(pages: Sequence[Page]) -> dict[_Outcome, list[_Answered]]:
@@ -229,25 +242,22 @@ async def _write_deferred(
     now: datetime,
 ) -> None:
     row = held.slice
-    limits = ctx.policy.backoff
-    pause = answer.retry_after or backoff(
-        row["attempt"], base=limits.base, cap=limits.cap, rng=ctx.rng
-    )
-    again = now + max(pause, timedelta(milliseconds=100))
-    if answer.sender_wide:
-        await conn.execute(
-            PAUSE_SENDER_SQL, row["sender_id"], again, answer.reason.name.lower(), now
+    lane, attempt, until = row["lane"], row["attempt"], row["not_before"]
+    # What a whole sender was refused burnt no attempt of anybody, and is as due as it was before.
+    if not answer.sender_wide:
+        limits = ctx.policy.backoff
+        pause = answer.retry_after or backoff(
+            attempt, base=limits.base, cap=limits.cap, rng=ctx.rng
         )
-    # What a whole sender was refused burnt no attempt of anybody.
-    attempt = row["attempt"] if answer.sender_wide else min(row["attempt"] + 1, 250)
-    lane = row["lane"] if answer.sender_wide else RETRY_LANE
+        lane, attempt = RETRY_LANE, min(attempt + 1, 250)
+        until = now + max(pause, timedelta(milliseconds=100))
     await postpone(
         conn,
         row,
         endpoints,
         lane=lane,
         attempt=attempt,
-        until=again,
+        until=until,
         detail=answer.detail[:200],
         now=now,
     )

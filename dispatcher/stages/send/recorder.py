@@ -31,7 +31,7 @@ async def record_request(ctx: Context, page: Page, promise: Promise, *, whole: b
 
     async def put(conn: Connection) -> None:
         if whole:
-            await write_whole(conn, page, now=ctx.now())
+            await write_whole(conn, ctx, page, now=ctx.now())
         else:
             await write(conn, ctx, [page], now=ctx.now())
         await publish(conn, _wake_ups([page]))

@@ -20,6 +20,7 @@ from channels.model import (
 from dispatcher.context import Context, Gathering, Lease
 from dispatcher.db import in_transaction
 from dispatcher.failpoints import reach
+from dispatcher.rules.breaker import NOT_ASKED, doubts_after, most_doubts
 from dispatcher.rules.punctuality import head_start
 from dispatcher.stages.send.answers import Answers, End, Page
 from dispatcher.stages.send.build import (
@@ -87,6 +88,7 @@ class _Sending:
     channel: Channel
     parcel: Parcel
     stopped: Deferred | None = None
+    doubts: int = 0
 
     @property
     def _request(self) -> str:
@@ -154,10 +156,20 @@ class _Sending:
         message = single_message(self.ctx, self.held.slice, self._request, self.parcel, endpoint)
         (answer,) = await self._ask(message)
         await reach("send.after_one")
-        if isinstance(answer, Deferred) and answer.sender_wide:
-            self.stopped = answer
+        self._heed(answer)
         sheet.results.append((endpoint, answer))
         recorder.hand_in(sheet)
+
+    def _heed(self, answer: SendResult) -> None:
+        """Stop where an answer concerns the whole sender, or where too many in a row were unclear.
+
+        The sender is stopped once that is written; until then the others of this slice would go on.
+        """
+        self.doubts = doubts_after(self.doubts, answer)
+        if isinstance(answer, Deferred) and answer.sender_wide:
+            self.stopped = answer
+        elif self.doubts >= most_doubts(self.channel.batch_limit):
+            self.stopped = self.stopped or NOT_ASKED
 
     async def _ask(self, message: Message) -> Sequence[SendResult]:
         """Send, if the slice is still ours; who slept past the lease must not repeat another's work."""
