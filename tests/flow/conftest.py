@@ -33,9 +33,8 @@ def clock() -> MovableClock:
     return MovableClock(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1))
 
 
-@pytest.fixture
-def product_settings(settings: Settings, sandbox: RunningSandbox) -> Settings:
-    """The test's settings with every channel configured against the sandbox."""
+def product_settings_for(settings: Settings, sandbox: RunningSandbox) -> Settings:
+    """`settings` with every channel configured against the sandbox, and a brisk worker."""
     keys = sandbox.settings
     return settings.model_copy(
         update={
@@ -62,6 +61,12 @@ def product_settings(settings: Settings, sandbox: RunningSandbox) -> Settings:
             "worker": BRISK,
         }
     )
+
+
+@pytest.fixture
+def product_settings(settings: Settings, sandbox: RunningSandbox) -> Settings:
+    """The test's settings with every channel configured against the sandbox."""
+    return product_settings_for(settings, sandbox)
 
 
 @pytest.fixture
