@@ -21,8 +21,8 @@ from dispatcher.config import Settings
 from dispatcher.db import Connection, database_clock, describe, open_pool
 from dispatcher.embedded import embedded_postgres
 from dispatcher.rules.policy import PolicyError, load_policy
-from dispatcher.web.facts import WORKER_SILENCE_S, WORKERS_SQL, look
-from dispatcher.web.health import Check, State, backlog, listener, schema, workers
+from dispatcher.watch import Check, State, listener, look, standing, workers
+from dispatcher.web.health import schema
 from segments.rules import SHIPPED_RULES, RulesError, load_rules
 from templates.render import TemplateError, check_templates
 
@@ -30,10 +30,6 @@ SKEW: Final = timedelta(seconds=2)
 HEARD_WITHIN_S: Final = 2.0
 
 NOTIFY_SQL: Final = "select pg_notify($1, '')"
-HELD_SQL: Final = "select count(*) from slice where state = 5"
-REFUSED_SQL: Final = """
-select provider from sender where paused_until > $1 and paused_why = 'account_problem' order by provider
-"""
 KEYS_SQL: Final = """
 select count(*) from api_key
 where revoked_at is null and (expires_at is null or expires_at > $1) and id <> 'cli'
@@ -84,7 +80,7 @@ async def examine(settings: Settings) -> list[Finding]:
         migrations = await schema(conn)
         found.append(_finding(migrations))
         if migrations.state is State.OK:
-            found += await _operation(conn)
+            found += await _operation(conn, settings)
     return found
 
 
@@ -218,28 +214,24 @@ async def _clock(conn: Connection) -> Finding:
     return Finding("clock", Mark.RIGHT, detail)
 
 
-async def _operation(conn: Connection) -> list[Finding]:
-    """What is running, and what got stuck."""
-    now = CLOCK.now()
-    seen, keys, held = (
-        await conn.fetchval(WORKERS_SQL, WORKER_SILENCE_S),
-        await conn.fetchval(KEYS_SQL, now),
-        await conn.fetchval(HELD_SQL),
-    )
-    found = [
-        _finding(workers(seen), Mark.NOTE),
-        *(_finding(check) for check in backlog(await look(conn, now=now))),
+async def _operation(conn: Connection, settings: Settings) -> list[Finding]:
+    """What is running, and what stands still."""
+    now, limits = CLOCK.now(), settings.watch
+    facts, keys = await look(conn, settings, now=now), await conn.fetchval(KEYS_SQL, now)
+    return [
+        _finding(workers(facts.workers, limits.worker_s), Mark.NOTE),
+        *(_finding(check) for check in standing(facts, limits)),
+        *_canaries(settings),
         Finding("api keys", Mark.RIGHT, f"{keys} usable")
         if keys
         else Finding("api keys", Mark.NOTE, "none", "Make one: tidings keys create NAME"),
     ]
-    if held:
-        mend = "See the log for what ended their workers; cancel the dispatch or report the fault."
-        found.append(Finding("slices", Mark.WRONG, f"{held} were claimed again and again", mend))
-    for row in await conn.fetch(REFUSED_SQL, now):
-        name = row["provider"]
-        detail = "the provider refuses our account: nothing leaves"
-        found.append(
-            Finding(name, Mark.WRONG, detail, "Check its credentials and sender registration.")
-        )
-    return found
+
+
+def _canaries(settings: Settings) -> Iterator[Finding]:
+    sends = {ChannelKind.EMAIL: settings.sendgrid, ChannelKind.SMS: settings.twilio}
+    for kind, section in sends.items():
+        if section.configured and kind not in settings.canary.addresses:
+            detail = "off: with nothing to send, nobody notices that nothing would arrive"
+            mend = f"Set TIDINGS_CANARY__{kind.name} to an address nobody reads."
+            yield Finding(f"{kind} canary", Mark.NOTE, detail, mend)

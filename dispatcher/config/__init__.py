@@ -12,6 +12,7 @@ from dispatcher.config.model import (
     SelfTestSettings,
     SenderSettings,
     Settings,
+    WatchSettings,
     WebSettings,
     WorkerSettings,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "SenderSettings",
     "Settings",
     "SettingsError",
+    "WatchSettings",
     "WebSettings",
     "WorkerSettings",
     "environment_names",

@@ -2,7 +2,7 @@
 
 Counted once a slice, batch or request, never once a recipient. Every label comes from a closed set,
 what is not in it is `other`, and none says anything about a person. What is a fact of the database
-(queues, workers, senders) is read where it is asked for: `dispatcher.web.facts`.
+(queues, workers, senders) is read where it is asked for: `dispatcher.watch`.
 """
 
 from dispatcher.metrics.counted import (

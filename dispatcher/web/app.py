@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from dispatcher.context import Context
+from dispatcher.watch import Lookout
 from dispatcher.web.banner.cors import add_cors_headers
 from dispatcher.web.banner.hub import HUB, Hub, end_streams, keep_hub
 from dispatcher.web.boundary import (
@@ -11,7 +12,7 @@ from dispatcher.web.boundary import (
     identify,
     turn_errors_into_problems,
 )
-from dispatcher.web.facts import LOOKOUT, Lookout
+from dispatcher.web.health import LOOKOUT
 from dispatcher.web.reading import RECEIPT_LIMIT
 from dispatcher.web.report_page.live import LIVE, Live, end_watches
 from dispatcher.web.routes import ROUTES
@@ -31,7 +32,7 @@ def create_app(ctx: Context) -> web.Application:
     app.on_response_prepare.append(add_security_headers)
     app.on_response_prepare.append(add_cors_headers)
     app[HUB] = Hub(ctx)
-    app[LOOKOUT] = Lookout(ctx.pool, ctx.clock)
+    app[LOOKOUT] = Lookout(ctx)
     app.cleanup_ctx.append(keep_hub)
     app.on_shutdown.append(end_streams)
     app[LIVE] = Live(ctx)

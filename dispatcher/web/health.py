@@ -1,42 +1,22 @@
 """Is the process alive, and is it of use? For load balancers and people with curl; `doctor` asks the same."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import asyncpg
+from aiohttp import web
 from pydantic import BaseModel
 
+from dispatcher.context import Context
 from dispatcher.db import APPLIED_SQL, Connection, shipped_migrations
+from dispatcher.watch import WORKERS_SQL, Check, Lookout, State, listener, standing, workers
 from dispatcher.web.answers import Reply
 from dispatcher.web.banner.hub import HUB
 from dispatcher.web.boundary import is_database_trouble
-from dispatcher.web.facts import LOOKOUT, WORKER_SILENCE_S, WORKERS_SQL, Facts
 from dispatcher.web.routing import Plain
 
-QUEUE_AGE_S: Final = 900.0
-PLANNING_AGE_S: Final = 60.0
-RECEIPT_AGE_S: Final = 300.0
+LOOKOUT: Final = web.AppKey("lookout", Lookout)
 _WAIT_S: Final = 2.0
-
-
-class State(StrEnum):
-    """How one thing stands. Degraded: it must be seen to, but who asks is served all the same."""
-
-    OK = "ok"
-    DEGRADED = "degraded"
-    UNAVAILABLE = "unavailable"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing looked at; `mend` is empty where nothing needs to be done."""
-
-    name: str
-    state: State
-    detail: str
-    mend: str = ""
 
 
 class Health(BaseModel):
@@ -57,7 +37,7 @@ async def readyz(call: Plain) -> Reply:
     Only what makes this address useless is 503: with a queue that is stuck, updates and receipts must
     still be taken in, so that is told and no more.
     """
-    found = await _checks(call)
+    found = await _checks(call.ctx, call.request.app)
     states = {check.state for check in found}
     status = next(state for state in reversed(State) if state in states)
     checks = {check.name: "ok" if check.state is State.OK else _sentence(check) for check in found}
@@ -73,30 +53,26 @@ def _sentence(check: Check) -> str:
     return f"{check.detail}: {check.mend}" if check.mend else check.detail
 
 
-async def _checks(call: Plain) -> list[Check]:
-    ctx = call.ctx
+async def _checks(ctx: Context, app: web.Application) -> list[Check]:
+    within_s = ctx.settings.watch.worker_s
     try:
         async with ctx.pool.acquire(timeout=_WAIT_S) as conn:
             found = [await schema(conn)]
             if found[0].state is not State.UNAVAILABLE:
-                found.append(workers(await conn.fetchval(WORKERS_SQL, WORKER_SILENCE_S)))
+                found.append(workers(await conn.fetchval(WORKERS_SQL, within_s), within_s))
     except Exception as error:
         if not is_database_trouble(error):
             raise
         detail = f"cannot be reached ({type(error).__name__})"
         return [Check("database", State.UNAVAILABLE, detail)]
     if found[0].state is not State.UNAVAILABLE:
-        found += backlog(await call.request.app[LOOKOUT].facts())
-    heard = listener(call.request.app[HUB].listening)
-    return [Check("database", State.OK, "answers"), *found, heard]
+        found += standing(await app[LOOKOUT].facts(), ctx.settings.watch)
+    return [Check("database", State.OK, "answers"), *found, *own_checks(app)]
 
 
-def listener(heard: bool) -> Check:  # noqa: FBT001 - the one thing it judges
-    """Whether notifications of the database arrive; without them banners and jobs come late."""
-    if heard:
-        return Check("listener", State.OK, "notifications arrive")
-    mend = "behind a pooler set TIDINGS_DATABASE__DIRECT_URL"
-    return Check("listener", State.DEGRADED, "notifications do not arrive", mend)
+def own_checks(app: web.Application) -> list[Check]:
+    """What is about this process alone."""
+    return [listener(app[HUB].listening)]
 
 
 async def schema(conn: Connection) -> Check:
@@ -113,51 +89,3 @@ async def schema(conn: Connection) -> Check:
         # Migrations only add: the version before goes on working while it is being replaced.
         return Check("migrations", State.DEGRADED, detail, "start the newer Tidings")
     return Check("migrations", State.UNAVAILABLE, detail, "run tidings migrate")
-
-
-def workers(seen: int) -> Check:
-    """Whether anybody does the work."""
-    lately = f"{WORKER_SILENCE_S:.0f} s"
-    if seen:
-        return Check("workers", State.OK, f"{seen} seen in the last {lately}")
-    return Check("workers", State.UNAVAILABLE, f"none seen for {lately}", "run tidings worker")
-
-
-def backlog(facts: Facts | None) -> list[Check]:
-    """What waits for too long, each a reason to look and none to refuse anybody."""
-    if facts is None:
-        return [Check("queue", State.DEGRADED, "the database did not say what waits")]
-    found = [
-        _age(
-            "queue",
-            facts.oldest_s,
-            QUEUE_AGE_S,
-            "what is due has waited",
-            "see tidings channels for limits and pauses, or start more workers",
-        ),
-        _age(
-            "planning",
-            facts.planning_s,
-            PLANNING_AGE_S,
-            "an update has waited to be planned",
-            "see the log of the workers",
-        ),
-        _age(
-            "receipts",
-            facts.unread_s,
-            RECEIPT_AGE_S,
-            "callbacks have waited to be applied",
-            "start more workers",
-        ),
-    ]
-    if facts.stuck:
-        mend = "see the log for receipts_not_applied; they are kept, not lost"
-        detail = f"{facts.stuck} callbacks cannot be applied"
-        found.append(Check("stuck receipts", State.DEGRADED, detail, mend))
-    return found
-
-
-def _age(name: str, seconds: float, limit: float, what: str, mend: str) -> Check:
-    if seconds <= limit:
-        return Check(name, State.OK, f"{what} {seconds:.0f} s at most")
-    return Check(name, State.DEGRADED, f"{what} {seconds:.0f} s", mend)

@@ -6,9 +6,9 @@ one; what it serves there is about itself alone.
 
 import asyncio
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -22,6 +22,8 @@ from prometheus_client.registry import Collector
 from channels.model import Reason
 from dispatcher.context import Context
 from dispatcher.metrics import OTHER, one_of
+from dispatcher.watch import Check, Facts, State, standing, workers
+from dispatcher.watch.facts import STEPS
 from dispatcher.web.answers import WebRefusedError
 from dispatcher.web.banner.hub import HUB
 from dispatcher.web.boundary import (
@@ -30,7 +32,7 @@ from dispatcher.web.boundary import (
     identify,
     turn_errors_into_problems,
 )
-from dispatcher.web.facts import LOOKOUT, Facts
+from dispatcher.web.health import LOOKOUT, own_checks
 from dispatcher.web.routing import Plain
 
 log = structlog.get_logger(__name__)
@@ -43,8 +45,11 @@ _BIND_AGAIN_S: Final = 5.0
 async def get_metrics(call: Plain) -> web.Response:
     """This process, and the facts of the database from a look that may be some seconds old."""
     _admit(call.request, call.ctx, on_public_port=True)
-    facts = await call.request.app[LOOKOUT].facts()
-    shown = _Shown(facts, listening=call.request.app[HUB].listening)
+    facts, limits = await call.request.app[LOOKOUT].facts(), call.ctx.settings.watch
+    checks = own_checks(call.request.app)
+    if facts is not None:
+        checks += [workers(facts.workers, limits.worker_s), *standing(facts, limits)]
+    shown = _Shown(facts, checks, listening=call.request.app[HUB].listening)
     return _response(call.request, _Both(shown))
 
 
@@ -70,9 +75,10 @@ def _response(request: web.Request, collector: Collector) -> web.Response:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Shown(Collector):
-    """The facts as gauges; `None`: the database cannot be asked."""
+    """The facts as gauges, and what is thought of them; `None`: the database cannot be asked."""
 
     facts: Facts | None
+    checks: Sequence[Check]
     listening: bool
 
     def collect(self) -> Iterator[Metric]:
@@ -84,6 +90,12 @@ class _Shown(Collector):
             "Whether this process hears of banner events at once.",
             self.listening,
         )
+        stops = GaugeMetricFamily(
+            "tidings_stop", "What stands still, as /readyz says.", labels=["check"]
+        )
+        for check in self.checks:
+            stops.add_metric([check.name], float(check.state is not State.OK))
+        yield stops
         if self.facts is not None:
             yield from _simple(self.facts)
             yield from _by_channel(self.facts)
@@ -91,10 +103,18 @@ class _Shown(Collector):
 
 def _simple(facts: Facts) -> Iterator[Metric]:
     yield _gauge("tidings_workers", "Workers seen in the last 30 seconds.", facts.workers)
-    yield _gauge(
+    planning = GaugeMetricFamily(
         "tidings_planning_age_seconds",
         "Since when the oldest update that is not yet planned is on its way.",
-        facts.planning_s,
+        labels=["step"],
+    )
+    for step in STEPS:
+        planning.add_metric([step], facts.steps.get(step, 0.0))
+    yield planning
+    yield _gauge(
+        "tidings_oldest_transaction_seconds",
+        "How long the oldest transaction in the database has been open.",
+        facts.transaction_s,
     )
     yield _gauge(
         "tidings_unread_receipts_age_seconds",
@@ -106,6 +126,12 @@ def _simple(facts: Facts) -> Iterator[Metric]:
     for state, count in facts.slices.items():
         slices.add_metric([state.name.lower()], count)
     yield slices
+    stuck = GaugeMetricFamily(
+        "tidings_stuck_slices", "Slices nobody takes further.", labels=["why"]
+    )
+    for why, number in asdict(facts.stuck_slices).items():
+        stuck.add_metric([why], number)
+    yield stuck
 
 
 def _by_channel(facts: Facts) -> Iterator[Metric]:
@@ -123,9 +149,15 @@ def _by_channel(facts: Facts) -> Iterator[Metric]:
     paused = GaugeMetricFamily(
         "tidings_sender_paused", "Senders that rest, and why.", labels=["channel", "reason"]
     )
-    for kind, why in facts.paused.items():
-        paused.add_metric([kind, one_of(why, _REASONS) if why else OTHER], 1)
-    yield from (depth, age, tokens, paused)
+    for kind, rest in facts.resting.items():
+        paused.add_metric([kind, one_of(rest.why, _REASONS) if rest.why else OTHER], 1)
+    unheard = family("tidings_unheard_age_seconds", "Since when messages are out and nobody calls.")
+    for kind in facts.tokens:
+        unheard.add_metric([kind], facts.unheard.get(kind, 0.0))
+    canaries = family("tidings_canary_age_seconds", "When the newest canary that arrived set out.")
+    for kind, canary in facts.canaries.items():
+        canaries.add_metric([kind], canary.age_s)
+    yield from (depth, age, tokens, paused, unheard, canaries)
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

@@ -26,7 +26,7 @@ READ_WHOLE: Final = {
     "dispatcher.stages.report.verify.POSTS_SQL": "tidings verify compares everything",
     "dispatcher.stages.track.stage.TAKE_SQL": "takes the oldest that wait, by the end of the index",
     "dispatcher.web.customer_views.COMPONENT_SQL": "one account of those that use it, if any",
-    "dispatcher.web.facts.SMALL_SQL": "what waits there is seconds old",
+    "dispatcher.watch.facts.SMALL_SQL": "what waits there is seconds old",
     "dispatcher.web.overview.SEGMENTS_SQL": "counts accounts by segment; a page an operator opens",
     "segments.audience._COUNT_SQL": "counts everybody",
 }

@@ -35,6 +35,11 @@ delete from receipt_batch where id in (
 returning id, receipts
 """
 TAKE_ONE_SQL = "delete from receipt_batch where id = $1 and tries < $2 returning id, receipts"
+# That a provider calls back at all. A moment's delay is no matter, and most turns find nothing to write.
+HEARD_SQL = """
+update sender set heard_at = $2
+where channel = any($1::smallint[]) and (heard_at is null or heard_at < $2::timestamptz - interval '5 seconds')
+"""
 COUNT_TRY_SQL = "update receipt_batch set tries = tries + 1 where id = $1 returning tries"
 
 
@@ -51,12 +56,13 @@ async def apply_some(ctx: Context) -> bool:
     the sweep, and then stays, visible to `doctor`.
     """
     taken: list[int] = []
+    heard: set[int] = set()
 
     async def work(conn: Connection) -> None:
         batches = await conn.fetch(TAKE_SQL, BATCHES, MAX_TRIES)
         taken[:] = [batch["id"] for batch in batches]
         await reach("track.after_take")
-        await _apply_batches(conn, ctx, batches)
+        heard.update(await _apply_batches(conn, ctx, batches))
         await reach("track.before_commit")
 
     try:
@@ -64,6 +70,9 @@ async def apply_some(ctx: Context) -> bool:
     except UNFIT:
         for batch in taken:
             await _apply_alone(ctx, batch)
+    if heard:
+        # Not in the transaction: whoever holds a sender may wait for a slice.
+        await ctx.pool.execute(HEARD_SQL, sorted(heard), ctx.now())
     return len(taken) == BATCHES
 
 
@@ -78,7 +87,10 @@ async def _apply_alone(ctx: Context, batch: int) -> None:
         log.exception("receipts_not_applied", batch=batch, tries=tries)
 
 
-async def _apply_batches(conn: Connection, ctx: Context, batches: Sequence[asyncpg.Record]) -> None:
+async def _apply_batches(
+    conn: Connection, ctx: Context, batches: Sequence[asyncpg.Record]
+) -> set[int]:
+    """Apply what is in them; the channels, as codes, that it was about."""
     groups: dict[tuple[int, int], list[Fact]] = defaultdict(list)
     read_key = ctx.signer.delivery_key_reader()
     for batch in batches:
@@ -94,3 +106,4 @@ async def _apply_batches(conn: Connection, ctx: Context, batches: Sequence[async
         matched = await merge(conn, deliveries, facts, now=ctx.now())
         await archive(conn, deliveries, facts, matched)
         await draw(conn, deliveries, facts, now=ctx.now())
+    return {channel for _, channel in groups}
