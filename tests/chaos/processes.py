@@ -104,9 +104,17 @@ class Process:
     async def _is_over(self) -> bool:
         return self.ended is not None
 
-    async def _is_stopped(self) -> bool:
-        stopped: bool = psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+    @property
+    def stopped(self) -> bool:
+        """Whether it is there, and does nothing until SIGCONT."""
+        try:
+            stopped: bool = psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+        except psutil.NoSuchProcess:
+            return False
         return stopped
+
+    async def _is_stopped(self) -> bool:
+        return self.stopped
 
 
 @dataclass(slots=True)
