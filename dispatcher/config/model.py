@@ -109,14 +109,26 @@ class BannerSettings(_Group):
 
 
 class WorkerSettings(_Group):
-    """Rhythm of a worker process, in seconds."""
+    """Rhythm of a worker process, in seconds.
 
-    heartbeat_s: PositiveFloat = 10
-    lease_s: PositiveFloat = 30
+    What a dead worker had in flight is taken from it after `lease_s` and one turn of the sweep at most:
+    28 seconds, unless changed. Heartbeats renew the lease, so one may be missed.
+    """
+
+    heartbeat_s: PositiveFloat = 8
+    lease_s: PositiveFloat = 25
     dequeue_timeout_s: PositiveFloat = 1
     reconcile_window_s: PositiveFloat = 120
     sweep_every_s: PositiveFloat = 3
     drain_s: PositiveFloat = 25
+
+    @model_validator(mode="after")
+    def _a_lease_outlives_a_missed_heartbeat(self) -> Self:
+        if self.lease_s < 2 * self.heartbeat_s:
+            raise ValueError(
+                "lease_s must be at least twice heartbeat_s, or a worker loses its work to one late heartbeat"
+            )
+        return self
 
 
 class MetricsSettings(_Group):

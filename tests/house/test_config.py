@@ -5,12 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from dispatcher.config import (
     DatabaseSettings,
     Settings,
     SettingsError,
+    WorkerSettings,
     environment_names,
     load_settings,
     signing_secret,
@@ -169,3 +170,13 @@ def test_without_one_the_secret_is_made_once_for_its_owner_only(tmp_path: Path) 
     assert len(made.pop()) >= 32
     (only,) = tmp_path.iterdir()
     assert stat.S_IMODE(only.stat().st_mode) == 0o600
+
+
+def test_a_lease_must_outlive_a_missed_heartbeat() -> None:
+    with pytest.raises(ValidationError, match="lease_s must be at least twice heartbeat_s"):
+        WorkerSettings(heartbeat_s=10, lease_s=15)
+
+
+def test_what_a_dead_worker_holds_moves_within_half_a_minute() -> None:
+    rhythm = WorkerSettings()
+    assert rhythm.lease_s + rhythm.sweep_every_s <= 30
