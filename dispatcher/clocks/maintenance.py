@@ -1,8 +1,9 @@
-"""Maintenance: partitions ahead of time, old keys and exports away, the queue's log short."""
+"""Maintenance: partitions ahead of time, old keys, exports and events away, the queue's log short."""
 
 from datetime import timedelta
 
 from dispatcher.context import Context
+from dispatcher.intake.events import trim_events
 from dispatcher.jobs import trim
 from dispatcher.stages import report
 
@@ -25,4 +26,5 @@ async def maintain(ctx: Context) -> None:
         await conn.execute(OLD_KEYS_SQL, now - KEEP_KEYS)
         await conn.execute(GONE_WORKERS_SQL)
         await report.remove_expired(conn, now=now)
+        await trim_events(conn, now=now)
         await trim(conn)

@@ -79,6 +79,8 @@ def _count(request: web.Request, problem: RefusedError) -> None:
     match request.match_info.route.name:
         case "post_update":
             source = "api"
+        case "post_intake" | "post_intake_with_secret":
+            source = "intake"
         case "post_receipts":
             providers = {channel.provider for channel in channels}
             source = one_of(request.match_info["provider"], providers)

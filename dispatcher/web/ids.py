@@ -10,9 +10,18 @@ INCIDENT: Final = "inc"
 UPDATE: Final = "upd"
 DISPATCH: Final = "dsp"
 EXPORT: Final = "exp"
+SOURCE: Final = "src"
+EVENT: Final = "evt"
 UNSUBSCRIBE: Final = "uns"
 
-_WORDS: Final = {INCIDENT: "incident", UPDATE: "update", DISPATCH: "dispatch", EXPORT: "export"}
+_WORDS: Final = {
+    INCIDENT: "incident",
+    UPDATE: "update",
+    DISPATCH: "dispatch",
+    EXPORT: "export",
+    SOURCE: "source",
+    EVENT: "event",
+}
 
 
 def number_of(ctx: Context, kind: str, text: str) -> int:

@@ -34,6 +34,12 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
         meaning="A provider's callback is incomplete, unsigned, or not in the form we know.",
         remedy="Check the callback address configured at the provider.",
     ),
+    "malformed-event": Kind(
+        status=400,
+        title="The event cannot be read",
+        meaning="The body is not what this kind of sender documents.",
+        remedy="See `errors`: it points at the field. Check that the source has the right kind.",
+    ),
     "idempotency-key-missing": Kind(
         status=400,
         title="The Idempotency-Key header is missing",
@@ -106,6 +112,18 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
         meaning="The signature does not fit the configured key and the configured public address.",
         remedy="Check public_url and the provider's signing key in the settings.",
     ),
+    "forged-event": Kind(
+        status=403,
+        title="Nothing proves that this comes from the sender",
+        meaning="The signature or the secret is missing, wrong, or too old.",
+        remedy="Give the sender the source's secret, or the source the sender's: `tidings sources rotate`.",
+    ),
+    "source-disabled": Kind(
+        status=403,
+        title="The source is disabled",
+        meaning="An operator decided that nothing is taken from this source any more.",
+        remedy="Remove it at the sender, or enable it with `tidings sources enable`.",
+    ),
     "not-found": Kind(
         status=404,
         title="There is nothing here",
@@ -129,6 +147,18 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
         title="The same request is still running",
         meaning="Another request with this Idempotency-Key has not been answered yet.",
         remedy="Wait for Retry-After and send it again: the answer will be the stored one.",
+    ),
+    "source-exists": Kind(
+        status=409,
+        title="There is a source of this name",
+        meaning="Incidents are known by the name of their source, so it can be given once.",
+        remedy="Choose another name, or change the source there is.",
+    ),
+    "event-not-kept": Kind(
+        status=409,
+        title="The event was not kept",
+        meaning="Nothing is kept of what nobody has proved, so there is nothing to process again.",
+        remedy="Let the sender send it again.",
     ),
     "not-a-draft": Kind(
         status=409,
@@ -219,6 +249,12 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
         title="Something went wrong here",
         meaning="This is a fault of ours. Nothing was half done.",
         remedy="Send it again; if it stays, report `request_id` to the operator.",
+    ),
+    "source-unreadable": Kind(
+        status=503,
+        title="The source's secret cannot be read",
+        meaning="It was stored under another secret of the installation.",
+        remedy="Restore TIDINGS_SECRET, or give the source a new secret: `tidings sources rotate`.",
     ),
     "unavailable": Kind(
         status=503,

@@ -31,6 +31,7 @@ from dispatcher.web.customer_models import Account, Component, Contact, Stored
 from dispatcher.web.dispatches import DeliveryPage, DeliveryQuery
 from dispatcher.web.incident_page import get_incident_page
 from dispatcher.web.incidents import IncidentPage, IncidentQuery, UpdatePage
+from dispatcher.web.intake.routes import INTAKE_ROUTES
 from dispatcher.web.lists import PageQuery
 from dispatcher.web.models import (
     ChannelList,
@@ -359,4 +360,4 @@ _OPERATION: Final[tuple[Route[Any, Any], ...]] = (
     page("/metrics", "metrics", metrics.get_metrics, AnyQuery),
 )
 
-ROUTES: Final = (*_API, *_CUSTOMERS, *_BANNER, *_PAGES, *REPORT_ROUTES, *_OPERATION)
+ROUTES: Final = (*_API, *_CUSTOMERS, *INTAKE_ROUTES, *_BANNER, *_PAGES, *REPORT_ROUTES, *_OPERATION)

@@ -22,3 +22,4 @@ class Guard(StrEnum):
     BANNER_TOKEN = "banner_token"  # noqa: S105 - the name of a kind of proof, not one
     REPORT_READER = "report_reader"
     PROVIDER_SIGNATURE = "provider_signature"
+    SENDER_PROOF = "sender_proof"

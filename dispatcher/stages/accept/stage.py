@@ -92,6 +92,11 @@ class _Revision:
     visibility: str
     kind: str
 
+    @property
+    def is_addressed(self) -> bool:
+        """Whether it says whom it concerns; what does not is for nobody, never for everybody."""
+        return bool(self.component_ids or self.audience["account_ids"])
+
 
 async def accept(
     conn: Connection, ctx: Context, body: UpdateIn, *, actor: str, now: datetime
@@ -100,6 +105,8 @@ async def accept(
     incident = await one_row(conn, LOCK_INCIDENT_SQL, body.source, body.incident.external_id, now)
     revision = await _revise(conn, ctx, body, incident, now)
     missing = revision.facts.missing(resolved=body.status in ENDED)
+    if not revision.is_addressed:
+        missing.append("component_ids")
     draft = body.mode == "draft" or bool(missing)
     if not draft:
         await _refuse_empty_audience(conn, ctx, revision, now)
@@ -149,6 +156,8 @@ async def release_draft(
         visibility=row["visibility"],
         kind=row["kind"],
     )
+    if not revision.is_addressed:
+        raise _unaddressed("incomplete-draft", "The draft is not complete")
     await _refuse_empty_audience(conn, ctx, revision, now)
     await conn.execute(RELEASE_DRAFT_SQL, update_id)
     dispatch_id = await _open(
@@ -190,12 +199,8 @@ async def _revise(
             "missing",
             'Visibility "accounts" needs the accounts to be named',
         )
-    if not components and not audience["account_ids"]:
-        raise invalid(
-            "/incident/component_ids",
-            "missing",
-            "Name at least one component, or accounts in the audience",
-        )
+    if not components and not audience["account_ids"] and body.mode != "draft":
+        raise _unaddressed("invalid-request", "The request cannot be accepted")
     internal = body.internal.model_dump(mode="json") if body.internal else None
     severity = (
         Severity[body.incident.severity]
@@ -210,6 +215,13 @@ async def _revise(
         severity=severity,
         visibility=visibility,
         kind=kind_of(previous, facts, resolved=resolved).value,
+    )
+
+
+def _unaddressed(kind: str, title: str) -> RefusedError:
+    detail = "Name at least one component, or accounts in the audience"
+    return RefusedError(
+        422, kind, title, [FieldProblem("/incident/component_ids", "missing", detail)]
     )
 
 

@@ -1,0 +1,53 @@
+"""What the operator says about a source: how severe, how public, for whom, and how far to trust it."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from dispatcher.intake.words import SeverityName
+from dispatcher.stages.accept import AudienceIn
+from dispatcher.stages.accept.body import Name
+from templates.facts import FactsPatch
+
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+_UNITS = {"min": 60, "h": 3600, "d": 86400}
+
+
+class Defaults(BaseModel):
+    """Everything has a careful default: whatever comes becomes a draft.
+
+    `mode` auto lets what a person wrote elsewhere go out at once, where no fact is missing; alerts stay
+    drafts, unless `prepared` has words that a person wrote in advance. `severities` and `components`
+    lead from the sender's words to ours; `component_ids` stand in where none of them fits.
+    `trust_titles`: the sender's name of an incident may be shown to customers, although it was made for
+    colleagues. `next_update_within` promises the next update where the sender names no time.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Literal["draft", "auto"] = "draft"
+    severity: SeverityName = "P2"
+    severities: Annotated[dict[Word, SeverityName], Field(max_length=100)] = {}
+    visibility: Literal["public", "customers", "accounts", "internal"] = "customers"
+    component_ids: Annotated[list[Name], Field(max_length=100)] = []
+    components: Annotated[dict[Word, Name], Field(max_length=1000)] = {}
+    audience: AudienceIn | None = None
+    prepared: FactsPatch | None = None
+    trust_titles: bool = False
+    next_update_within: (
+        Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}(min|h|d)$")] | None
+    ) = None
+
+    @property
+    def promise(self) -> timedelta | None:
+        """`next_update_within` as a span."""
+        text = self.next_update_within
+        if text is None:
+            return None
+        digits = text.rstrip("minhd")
+        return timedelta(seconds=int(digits) * _UNITS[text[len(digits) :]])
+
+    def stored(self) -> dict[str, Any]:
+        """As the database keeps it: what was chosen, and nothing else."""
+        return self.model_dump(mode="json", exclude_unset=True)

@@ -1,0 +1,57 @@
+"""Groups of alerts: which incident a group stands for at present. Its key comes again for the next one."""
+
+import hashlib
+import re
+from datetime import datetime, timedelta
+from typing import Final
+
+from dispatcher.db import Connection, one_row
+from dispatcher.intake.proof import as_bytes
+
+# What fires again within an hour after its end has never really ended.
+SAME_INCIDENT_FOR: Final = timedelta(hours=1)
+# What `external_id` of POST /v1/updates may be.
+_PLAIN_ID: Final = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+
+# The row is locked until the end of the transaction: two alerts of one group take turns.
+LOCK_GROUP_SQL = """
+insert into intake_group (source_id, key, external_id, opened_at) values ($1, $2, $3, $4)
+on conflict (source_id, key) do update set opened_at = intake_group.opened_at
+returning external_id, opened_at, ended_at
+"""
+RESOLVED_SQL = "select resolved_at from incident where source = $1 and external_id = $2"
+NEXT_SQL = """
+update intake_group set external_id = $3, opened_at = $4, ended_at = null
+where source_id = $1 and key = $2
+"""
+ENDED_SQL = "update intake_group set ended_at = $3 where source_id = $1 and key = $2"
+
+
+def plain_id(key: str) -> str:
+    """The sender's id of an incident as it is, or a short one where that is none for us."""
+    return key if _PLAIN_ID.fullmatch(key) and key == key.strip() else f"X-{_short(key)}"
+
+
+async def incident_of_group(
+    conn: Connection, source_id: int, source_name: str, key: str, *, ended: bool, now: datetime
+) -> str:
+    """The external id of the incident that the group stands for now.
+
+    A new one when the last one has been over for an hour, by what its alerts or a person said.
+    """
+    hashed = hashlib.sha256(as_bytes(key)).digest()
+    fresh_id = f"A-{_short(f'{now.isoformat()} {key}')}"
+    row = await one_row(conn, LOCK_GROUP_SQL, source_id, hashed, fresh_id, now)
+    external_id: str = row["external_id"]
+    over_since = row["ended_at"] or await conn.fetchval(RESOLVED_SQL, source_name, external_id)
+    if not ended and over_since is not None and over_since + SAME_INCIDENT_FOR < now:
+        await conn.execute(NEXT_SQL, source_id, hashed, fresh_id, now)
+        external_id = fresh_id
+    else:
+        await conn.execute(ENDED_SQL, source_id, hashed, now if ended else None)
+    return external_id
+
+
+def _short(key: str) -> str:
+    """Tells nothing of the key, which may hold names of machines."""
+    return hashlib.sha256(as_bytes(key)).hexdigest()[:10].upper()

@@ -1,0 +1,68 @@
+"""A payload as the inspector shows it: no secrets, no addresses, no phone numbers, and not endless."""
+
+import re
+from typing import Any, Final
+
+import orjson
+
+from dispatcher.log import masked_text
+
+LONGEST_TEXT: Final = 1000
+LONGEST: Final = 64 * 1024
+_SECRET_KEY: Final = re.compile(
+    r"secret|token|passw|authorization|api_?key|credential|cookie|signature|unsubscribe",
+    re.IGNORECASE,
+)
+_PHONE_KEY: Final = re.compile(r"phone|mobile|\btel\b|fax|whatsapp", re.IGNORECASE)
+# Without a plus only what is written like a number one dials: ids and times are long numbers too.
+_LOCAL_PHONE: Final = re.compile(r"(?<![\w.-])\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}(?![\w-])")
+
+
+def masked_body(body: bytes) -> str:
+    """JSON text where the body is JSON, else its beginning; at most 64 KiB of it."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return orjson.dumps(
+            {"not_json": _text(body[: 2 * LONGEST_TEXT].decode("utf-8", "replace"))}
+        ).decode()
+    left = [LONGEST]
+    return orjson.dumps(_masked(value, left)).decode()
+
+
+def _masked(value: object, left: list[int], depth: int = 0) -> Any:
+    """`left` is how many characters may still be shown; when it is used up, what follows is left out."""
+    left[0] -= 8
+    if left[0] < 0 or depth > 50:  # noqa: PLR2004 - as deep as shapes.py reads
+        return "[left out]"
+    match value:
+        case dict():
+            pairs = list(value.items())[: max(left[0] // 8, 0)]
+            return {_text(key, left): _field(key, item, left, depth) for key, item in pairs}
+        case list():
+            return [_masked(item, left, depth + 1) for item in value[: max(left[0] // 8, 0)]]
+        case str():
+            return _text(value, left)
+        case _:
+            return value
+
+
+def _field(key: str, value: object, left: list[int], depth: int) -> Any:
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        if _SECRET_KEY.search(key[:LONGEST_TEXT]):
+            return "[secret]"
+        if _PHONE_KEY.search(key[:LONGEST_TEXT]):
+            return "[phone]"
+    return _masked(value, left, depth + 1)
+
+
+def _text(text: str, left: list[int] | None = None) -> str:
+    shown = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
+    if left is not None:
+        left[0] -= len(shown)
+    return without_people(shown)
+
+
+def without_people(text: str) -> str:
+    """`text` with every address, number and secret replaced by a word in brackets."""
+    return _LOCAL_PHONE.sub("[phone]", masked_text(text))

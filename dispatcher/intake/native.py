@@ -1,0 +1,60 @@
+"""What own systems say, in whichever envelope: the incident, its status, and words or facts.
+
+    {"incident": {"external_id": …, "name": …, "impact": …, "severity": …, "component_ids": […]},
+     "status": …, "body": …, "next_update_by": …, "facts": {…}}
+
+`facts` are those of `POST /v1/updates`, and strict like them; the rest is the short form of them.
+"""
+
+from typing import Final
+
+from pydantic import ValidationError
+
+from dispatcher.intake.model import Ignored, MalformedError, Reading, UpdateProposal
+from dispatcher.intake.shapes import Node, line
+from dispatcher.intake.words import STATUSES
+from templates.facts import FactsPatch
+
+PUBLISHED: Final = "incident.update.published"
+
+
+def unused(kind: str) -> Ignored | None:
+    """Why an event of this type is not for us; None where it is. Domains may stand before the type."""
+    if kind == PUBLISHED or kind.endswith(f".{PUBLISHED}"):
+        return None
+    return Ignored(f"the type {line(kind)} does not end in {PUBLISHED}")
+
+
+def read_update(data: Node, *, key: str) -> Reading:
+    """One update of one incident. Raises MalformedError."""
+    incident = data.need("incident")
+    status = data.need("status")
+    word = status.text()
+    if word not in STATUSES:
+        raise MalformedError(status.pointer, f"must be one of {', '.join(STATUSES)}")
+    promise = data.get("next_update_by")
+    return UpdateProposal(
+        key=key,
+        incident_key=incident.name("external_id"),
+        status=STATUSES[word],
+        text=data.text("body"),
+        title=incident.text("name"),
+        severity=incident.text("severity") or incident.text("impact"),
+        components=tuple(item.name() for item in incident.items("component_ids")),
+        next_update_by=promise.moment() if promise else None,
+        facts=_facts(data),
+    )
+
+
+def _facts(data: Node) -> FactsPatch:
+    found = data.get("facts")
+    if found is None:
+        return FactsPatch()
+    try:
+        return FactsPatch.model_validate(found.value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = "".join(
+            f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in first["loc"]
+        )
+        raise MalformedError(f"{found.pointer}{place}", first["msg"]) from None

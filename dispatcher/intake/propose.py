@@ -1,0 +1,304 @@
+"""Proposals into updates and drafts, by the one way in there is: the stage accept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import asyncpg
+
+from dispatcher import pipeline
+from dispatcher.context import Context
+from dispatcher.db import Connection, one_row
+from dispatcher.intake.groups import incident_of_group, plain_id
+from dispatcher.intake.masks import without_people
+from dispatcher.intake.model import ENDED, Alert, DraftProposal, Ignored, UpdateProposal
+from dispatcher.intake.shapes import line, lines, plain
+from dispatcher.intake.sources import Source
+from dispatcher.intake.words import name_of, severity_of
+from dispatcher.rules.policy import Severity
+from dispatcher.rules.problem import RefusedError
+from dispatcher.stages.accept import (
+    AcceptedUpdate,
+    Extension,
+    IncidentIn,
+    Status,
+    UpdateIn,
+    extend_draft,
+    withdraw_draft,
+)
+from templates.facts import FactsPatch
+
+NOTE: Final = 6000
+_TITLE: Final = 255
+_IMPACT: Final = 1000
+
+# The incident's row is locked, so that two events of one incident take turns.
+INCIDENT_SQL = """
+select id, status, resolved_at from incident where source = $1 and external_id = $2 for update
+"""
+STATE_SQL = """
+select exists (select from incident_update u where u.incident_id = $1
+               and u.state not in ('draft', 'cancelled')) as told,
+       (select u.severity from incident_update u where u.incident_id = $1 and u.state <> 'cancelled'
+        order by u.seq desc limit 1) as severity
+"""
+# Those a person could still release: nothing newer is on its way.
+OPEN_DRAFTS_SQL = """
+select u.id, u.status, u.severity, u.visibility from incident_update u
+where u.incident_id = $1 and u.state = 'draft' and u.created_by = $2
+  and not exists (select from incident_update n where n.incident_id = $1 and n.seq > u.seq
+                  and n.state not in ('draft', 'cancelled'))
+order by u.seq desc
+"""
+KNOWN_COMPONENTS_SQL = """
+select external_id from component where external_id = any($1::text[]) and removed_at is null
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What became of a proposal: `became` is update, draft or extended."""
+
+    became: Literal["update", "draft", "extended"]
+    accepted: AcceptedUpdate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Incident:
+    """How things stand: `told` whether anything has gone out, `drafts` the source's own open ones."""
+
+    external_id: str
+    id: int | None = None
+    status: Status = "investigating"
+    is_over: bool = False
+    told: bool = False
+    severity: Severity | None = None
+    drafts: Sequence[asyncpg.Record] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Proposer:
+    """Puts what one source says into effect, in the caller's transaction."""
+
+    conn: Connection
+    ctx: Context
+    source: Source
+    now: datetime
+
+    @property
+    def actor(self) -> str:
+        """As updates and the audit log name a source."""
+        return f"source:{self.ctx.signer.public_id('src', self.source.id)}"
+
+    async def update(self, proposal: UpdateProposal) -> Made:
+        """A person's words: an update where the source's policy and the facts allow it, else a draft.
+
+        Raises RefusedError only where not even a draft can be made of it.
+        """
+        incident = await self._incident(plain_id(proposal.incident_key))
+        chosen = self.source.defaults
+        status = proposal.status or incident.status
+        facts = self._facts_of(proposal, incident, ended=status in ENDED)
+        # What does not fit the facts is not lost: a person finds it in the note.
+        shown = proposal.text if facts.impact is None or proposal.facts.impact is not None else ""
+        body = await self._body(
+            incident,
+            proposal,
+            status=status,
+            facts=facts,
+            note=lines(
+                [
+                    f"From {self.source.name}",
+                    proposal.internal_title and f"Called there: {line(proposal.internal_title)}",
+                    proposal.link and f"See: {line(proposal.link, 500)}",
+                    shown and plain(shown, NOTE),
+                ]
+            ),
+        )
+        return await self._take_in(body, auto=chosen.mode == "auto")
+
+    async def draft(self, proposal: DraftProposal, fresh: Sequence[Alert]) -> Made | Ignored:
+        """A machine's words: one draft per incident, to which `fresh` alerts are added."""
+        key = proposal.incident_key
+        external_id = plain_id(key)
+        if proposal.recurring:
+            external_id = await incident_of_group(
+                self.conn,
+                self.source.id,
+                self.source.name,
+                key,
+                ended=proposal.ended,
+                now=self.now,
+            )
+        incident = await self._incident(external_id)
+        resolutions = [row for row in incident.drafts if row["status"] in ENDED]
+        openings = [row for row in incident.drafts if row["status"] not in ENDED]
+        if not proposal.ended:
+            for row in resolutions:
+                await withdraw_draft(self.conn, row["id"], "It fires again")
+        note = _note(proposal, fresh)
+        for row in resolutions if proposal.ended else openings:
+            made = await self._extend(incident, row, proposal, note)
+            if made is not None:
+                return made
+        if not proposal.ended and not any(alert.firing for alert in fresh):
+            return Ignored("some alerts of the group have ended, and it still fires")
+        return await self._new_draft(incident, proposal, note)
+
+    async def _extend(
+        self, incident: _Incident, row: asyncpg.Record, proposal: DraftProposal, note: str
+    ) -> Made | None:
+        severity = self._severity(proposal.severity, incident)
+        components = await self._components(proposal.components)
+        more = Extension(note, severity, components)
+        if incident.id is None or not await extend_draft(self.conn, row["id"], more):
+            return None
+        accepted = AcceptedUpdate(incident.id, row["id"], None, "draft", (), row["visibility"])
+        return Made(became="extended", accepted=accepted)
+
+    async def _new_draft(self, incident: _Incident, proposal: DraftProposal, note: str) -> Made:
+        chosen = self.source.defaults
+        opens = not proposal.ended and not incident.told
+        going_on: Status = "investigating" if incident.is_over else incident.status
+        facts = chosen.prepared if chosen.prepared and opens else FactsPatch()
+        auto = chosen.mode == "auto" and chosen.prepared is not None and opens
+        if auto:
+            facts = self._promising(facts)
+        body = await self._body(
+            incident,
+            proposal,
+            status="resolved" if proposal.ended else going_on,
+            facts=facts,
+            note=note,
+        )
+        return await self._take_in(body, auto=auto)
+
+    async def _incident(self, external_id: str) -> _Incident:
+        row = await self.conn.fetchrow(INCIDENT_SQL, self.source.name, external_id)
+        if row is None:
+            return _Incident(external_id=external_id)
+        state = await one_row(self.conn, STATE_SQL, row["id"])
+        severity = state["severity"]
+        return _Incident(
+            external_id=external_id,
+            id=row["id"],
+            status=row["status"],
+            is_over=row["status"] in ENDED,
+            told=state["told"],
+            severity=None if severity is None else Severity(severity),
+            drafts=await self.conn.fetch(OPEN_DRAFTS_SQL, row["id"], self.actor),
+        )
+
+    async def _body(
+        self,
+        incident: _Incident,
+        proposal: UpdateProposal | DraftProposal,
+        *,
+        status: Status,
+        facts: FactsPatch,
+        note: str,
+    ) -> UpdateIn:
+        """What the source says holds for its first word; afterwards a person may have changed it."""
+        chosen = self.source.defaults
+        components = await self._components(proposal.components) or (
+            [] if incident.told else await self._known(chosen.component_ids)
+        )
+        return UpdateIn(
+            source=self.source.name,
+            incident=IncidentIn(
+                external_id=incident.external_id,
+                severity=name_of(self._severity(proposal.severity, incident)),
+                visibility=None if incident.told else chosen.visibility,
+                component_ids=components or None,
+            ),
+            status=status,
+            facts=facts,
+            note=note,
+            audience=None if incident.told else chosen.audience,
+            mode="draft",
+        )
+
+    async def _take_in(self, body: UpdateIn, *, auto: bool) -> Made:
+        why = ""
+        if auto:
+            try:
+                async with self.conn.transaction():
+                    return await self._accept(body.model_copy(update={"mode": "auto"}))
+            except RefusedError as refused:
+                details = [f"{item.pointer}: {item.detail}" for item in refused.problems]
+                why = lines(["It could not be sent as it came:", refused.title, *details])
+        note = lines([body.note, why])
+        return await self._accept(body.model_copy(update={"note": plain(note, NOTE * 3 // 2)}))
+
+    async def _accept(self, body: UpdateIn) -> Made:
+        accepted = await pipeline.take_in(self.conn, self.ctx, body, actor=self.actor, now=self.now)
+        sent = accepted.dispatch_id is not None
+        return Made(became="update" if sent else "draft", accepted=accepted)
+
+    def _severity(self, word: str, incident: _Incident) -> Severity:
+        chosen = self.source.defaults
+        found = severity_of(word, chosen.severities)
+        if found is not None:
+            return Severity[found]
+        return incident.severity if incident.severity is not None else Severity[chosen.severity]
+
+    async def _components(self, words: Sequence[str]) -> list[str]:
+        """Ours for the sender's words, where there are any; a word of ours means itself."""
+        by_word = self.source.defaults.components
+        return await self._known([by_word.get(word.strip(), word) for word in words])
+
+    async def _known(self, names: Sequence[str]) -> list[str]:
+        wanted = [name for name in dict.fromkeys(names) if "\x00" not in name]
+        rows = await self.conn.fetch(KNOWN_COMPONENTS_SQL, wanted) if wanted else []
+        known = {row["external_id"] for row in rows}
+        return [name for name in wanted if name in known]
+
+    def _facts_of(
+        self, proposal: UpdateProposal, incident: _Incident, *, ended: bool
+    ) -> FactsPatch:
+        """The sender's facts; what they leave out is taken from its words, then from what is prepared."""
+        chosen = self.source.defaults
+        first = chosen.prepared if chosen.prepared and not incident.told else FactsPatch()
+        title = proposal.title or (proposal.internal_title if chosen.trust_titles else "")
+        words: dict[str, Any] = {
+            "title": line(title, _TITLE) or None,
+            "impact": plain(proposal.text, _IMPACT + 1) or None,
+        }
+        if words["impact"] and len(words["impact"]) > _IMPACT:
+            words["impact"] = None
+        promise = proposal.next_update_by
+        if promise is not None and promise > self.now and not ended:
+            words["next_update_by"] = promise
+        given = {name: value for name, value in words.items() if value is not None}
+        merged = {**_set_in(first), **given, **_set_in(proposal.facts)}
+        by = merged.get("next_update_by")
+        if by is not None and by <= self.now:
+            del merged["next_update_by"]
+        facts = FactsPatch.model_construct(_fields_set=set(merged), **merged)
+        return facts if ended or chosen.mode == "draft" else self._promising(facts)
+
+    def _promising(self, facts: FactsPatch) -> FactsPatch:
+        """With the promise that the operator lets the source make, where nobody made another."""
+        span = self.source.defaults.promise
+        if span is None or facts.next_update_by is not None:
+            return facts
+        return facts.model_copy(update={"next_update_by": self.now + span})
+
+
+def _set_in(facts: FactsPatch) -> dict[str, Any]:
+    return {name: getattr(facts, name) for name in facts.model_fields_set}
+
+
+def _note(proposal: DraftProposal, fresh: Sequence[Alert]) -> str:
+    """For colleagues only, and without people's addresses: it is read more widely than the alert."""
+    told: list[str] = [proposal.heading]
+    room = NOTE // 2
+    for number, alert in enumerate(fresh):
+        if room < 0:
+            told.append(f"… and {len(fresh) - number} more")
+            break
+        told.append(f"– {alert.text}")
+        room -= len(alert.text)
+    told.append(f"See: {line(proposal.link, 500)}" if proposal.link else "")
+    return without_people(plain(lines(told), NOTE))

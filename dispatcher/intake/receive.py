@@ -1,0 +1,116 @@
+"""One event through the door: proven, read, claimed, put into effect, remembered. All or nothing."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final, TypeAlias, assert_never
+
+from dispatcher.context import Context
+from dispatcher.db import Connection
+from dispatcher.intake.adapters import ADAPTERS
+from dispatcher.intake.events import Happened, add_event, claim, settle
+from dispatcher.intake.model import DraftProposal, Ignored, Reading, Request, UpdateProposal
+from dispatcher.intake.propose import Made, Proposer
+from dispatcher.intake.sources import Source
+from dispatcher.stages.accept import AcceptedUpdate
+
+_IGNORED: Final = "ignored"
+OVERTAKEN: Final = "a newer update of the incident had come already"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What an event became, now or when it was said before (`repeated`)."""
+
+    event_id: int
+    made: Made
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unused:
+    """A true event that became nothing, and why."""
+
+    event_id: int
+    reason: str
+
+
+Received: TypeAlias = Taken | Unused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A request of a proven sender and what its adapter read. `replay_of`: the event it repeats.
+
+    `forced`: take it as new even if it was said before.
+    """
+
+    request: Request
+    reading: Reading
+    replay_of: int | None = None
+    forced: bool = False
+
+
+def read(source: Source, request: Request) -> Reading:
+    """What the request proposes, in the words of its kind. Raises MalformedError."""
+    return ADAPTERS[source.kind].read(request)
+
+
+async def receive(
+    conn: Connection, ctx: Context, source: Source, event: Event, *, now: datetime
+) -> Received:
+    """Put one event into effect and remember it, in the caller's transaction. Raises RefusedError."""
+    result, repeated = await _result_of(conn, ctx, source, event, now)
+    ignored = result.get(_IGNORED)
+    outcome = "repeated" if repeated else "ignored" if ignored else "taken"
+    happened = Happened(
+        outcome=outcome, detail=ignored or "", result=result, replay_of=event.replay_of
+    )
+    event_id = await add_event(conn, ctx, source.id, event.request, happened, now=now)
+    if ignored:
+        return Unused(event_id=event_id, reason=ignored)
+    return Taken(event_id=event_id, made=made_of(result), repeated=repeated)
+
+
+async def _result_of(
+    conn: Connection, ctx: Context, source: Source, event: Event, now: datetime
+) -> tuple[Mapping[str, Any], bool]:
+    """The stored form of what it became, and whether that is what was answered before."""
+    proposer = Proposer(conn, ctx, source, now)
+    match event.reading:
+        case Ignored(reason):
+            return {_IGNORED: reason}, False
+        case UpdateProposal() as update:
+            before = await claim(conn, source.id, [update.key, *update.passed], now=now)
+            known = before[update.key]
+            if known is not None and not event.forced:
+                return known, True
+            result = _stored(await proposer.update(update))
+            await settle(conn, source.id, [update.key], result)
+            passed = [key for key, value in before.items() if value is None and key != update.key]
+            await settle(conn, source.id, passed, {_IGNORED: OVERTAKEN})
+            return result, False
+        case DraftProposal() as draft:
+            keys = [alert.key for alert in draft.alerts]
+            before = await claim(conn, source.id, keys, now=now)
+            fresh = [item for item in draft.alerts if event.forced or before[item.key] is None]
+            if not fresh:
+                return before[keys[-1]] or {}, True
+            result = _stored(await proposer.draft(draft, fresh))
+            await settle(conn, source.id, [alert.key for alert in fresh], result)
+            return result, False
+        case _:
+            assert_never(event.reading)
+
+
+def _stored(made: Made | Ignored) -> dict[str, Any]:
+    if isinstance(made, Ignored):
+        return {_IGNORED: made.reason}
+    return {"became": made.became, **asdict(made.accepted)}
+
+
+def made_of(result: Mapping[str, Any]) -> Made:
+    """What was stored, as it was."""
+    fields = {**result, "missing": tuple(result["missing"])}
+    became = fields.pop("became")
+    return Made(became=became, accepted=AcceptedUpdate(**fields))

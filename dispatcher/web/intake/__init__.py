@@ -1,0 +1,1 @@
+"""Sources, their door, and the inspector of what came in."""

@@ -1,0 +1,168 @@
+"""`POST /v1/intake/{source_id}`: raw bytes, proof, adapter, one transaction, and what it became."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from dispatcher.context import Context
+from dispatcher.db import Connection, in_transaction
+from dispatcher.failpoints import reach
+from dispatcher.intake import events, sources
+from dispatcher.intake.adapters import ADAPTERS
+from dispatcher.intake.events import Happened
+from dispatcher.intake.model import ForgedError, MalformedError, Reading, Request
+from dispatcher.intake.receive import Event, Received, Taken, read, receive
+from dispatcher.intake.seal import BrokenSealError
+from dispatcher.intake.sources import Source
+from dispatcher.metrics import UPDATES, one_of
+from dispatcher.rules.problem import FieldProblem, RefusedError, not_found
+from dispatcher.web.answers import Reply, WebRefusedError
+from dispatcher.web.audit import note
+from dispatcher.web.ids import EVENT, SOURCE, UPDATE, number_of
+from dispatcher.web.intake.models import IntakeIgnored, IntakeTaken
+from dispatcher.web.reading import read_bytes
+from dispatcher.web.receipts import AnyQuery
+from dispatcher.web.routing import POOL_WAIT_S, Call
+from dispatcher.web.updates import accepted_view
+
+# Reading a big body takes tens of milliseconds: off the event loop.
+_LARGE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """A request of a proven sender. `actor` is who had it processed: the source, or who replays."""
+
+    source: Source
+    request: Request
+    actor: str
+    replay_of: int | None = None
+    forced: bool = False
+
+
+async def post_intake(call: Call[None, AnyQuery]) -> Reply:
+    """Prove, read, put into effect; 202 with what it became, 200 where it is of no use."""
+    ctx = call.ctx
+    number = number_of(ctx, SOURCE, call.path("source_id"))
+    request = Request(
+        body=await read_bytes(call.request),
+        headers=_first_of_each(call.request.headers),
+        path_secret=call.request.match_info.get("secret", ""),
+    )
+    source = await _proven(ctx, number, request)
+    actor = f"source:{ctx.signer.public_id(SOURCE, source.id)}"
+    return await process(ctx, Delivered(source=source, request=request, actor=actor))
+
+
+async def process(ctx: Context, delivered: Delivered) -> Reply:
+    """Read what a proven sender sent, put it into effect, and keep it for the inspector, come what may.
+
+    Raises RefusedError for what cannot be read or taken in.
+    """
+    source, request = delivered.source, delivered.request
+    if source.disabled_at is not None:
+        await _keep(ctx, delivered, "disabled", "")
+        raise WebRefusedError("source-disabled")
+    try:
+        reading = await _read(source, request)
+    except MalformedError as error:
+        await _keep(ctx, delivered, "malformed", str(error))
+        finding = FieldProblem(error.pointer, "malformed", error.detail)
+        raise WebRefusedError("malformed-event", problems=[finding]) from None
+    event = Event(
+        request=request,
+        reading=reading,
+        replay_of=delivered.replay_of,
+        forced=delivered.forced,
+    )
+    try:
+        received = await in_transaction(
+            ctx.pool, partial(_put_into_effect, ctx, delivered, event), rng=ctx.rng
+        )
+    except RefusedError as refused:
+        details = "; ".join(f"{item.pointer}: {item.detail}" for item in refused.problems)
+        await _keep(ctx, delivered, "refused", f"{refused.title}. {details}")
+        raise
+    await reach("accept.after_commit")
+    _count(ctx, source, received)
+    return reply(ctx, received)
+
+
+def reply(ctx: Context, received: Received) -> Reply:
+    """What the sender is answered."""
+    event_id = ctx.signer.public_id(EVENT, received.event_id)
+    if not isinstance(received, Taken):
+        return Reply(IntakeIgnored(event_id=event_id, ignored=received.reason))
+    view = accepted_view(ctx, received.made.accepted)
+    taken = IntakeTaken(**view.model_dump(), event_id=event_id, became=received.made.became)
+    headers = {"Location": view.links.location}
+    if received.repeated:
+        headers["Idempotency-Replayed"] = "true"
+    return Reply(taken, 202, headers)
+
+
+def _first_of_each(headers: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        found.setdefault(name.lower(), value)
+    return found
+
+
+async def _proven(ctx: Context, number: int, request: Request) -> Source:
+    """The source whose proof the request carries. Raises RefusedError."""
+    now = ctx.now()
+    async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        source = await sources.find(conn, number)
+        if source is None:
+            raise not_found("source")
+        try:
+            keys = await sources.keys_of(conn, ctx, source, now=now)
+        except BrokenSealError:
+            raise WebRefusedError("source-unreadable", headers={"Retry-After": "300"}) from None
+        try:
+            ADAPTERS[source.kind].verify(request, keys, now=now)
+        except ForgedError:
+            await events.add_forged(conn, source.id, now=now)
+            raise WebRefusedError("forged-event") from None
+    return source
+
+
+async def _read(source: Source, request: Request) -> Reading:
+    if len(request.body) > _LARGE:
+        return await asyncio.to_thread(read, source, request)
+    return read(source, request)
+
+
+async def _put_into_effect(
+    ctx: Context, delivered: Delivered, event: Event, conn: Connection
+) -> Received:
+    now = ctx.now()
+    received = await receive(conn, ctx, delivered.source, event, now=now)
+    if isinstance(received, Taken) and not received.repeated:
+        accepted = received.made.accepted
+        await note(
+            conn,
+            at=now,
+            actor=delivered.actor,
+            action="update.intake",
+            thing=ctx.signer.public_id(UPDATE, accepted.update_id),
+            detail={"state": accepted.state, "became": received.made.became},
+        )
+    await reach("accept.before_commit")
+    return received
+
+
+async def _keep(ctx: Context, delivered: Delivered, outcome: str, detail: str) -> None:
+    async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        happened = Happened(outcome=outcome, detail=detail, replay_of=delivered.replay_of)
+        await events.add_event(
+            conn, ctx, delivered.source.id, delivered.request, happened, now=ctx.now()
+        )
+
+
+def _count(ctx: Context, source: Source, received: Received) -> None:
+    if isinstance(received, Taken):
+        sent = received.made.accepted.dispatch_id is not None
+        outcome = "replayed" if received.repeated else "accepted" if sent else "draft"
+        UPDATES.labels(one_of(source.name, ctx.settings.metrics.sources), outcome).inc()
