@@ -10,14 +10,19 @@ import yaml
 from dispatcher.cli.base import Exit, Failure
 
 
-def read_document(file: str) -> Any:
-    """YAML (and so JSON) as JSON values; `-` is standard input. Raises Failure."""
+def read_text(file: str) -> str:
+    """The text in a file; `-` is standard input. Raises Failure."""
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except OSError as error:
         raise Failure(Exit.USAGE, f"{file} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise Failure(Exit.USAGE, f"{file} is not UTF-8 text.") from None
+
+
+def read_document(file: str) -> Any:
+    """YAML (and so JSON) as JSON values; `-` is standard input. Raises Failure."""
+    text = read_text(file)
     try:
         # Through JSON, so that a time written in YAML is the text the API would have been sent.
         return orjson.loads(orjson.dumps(yaml.safe_load(text)))

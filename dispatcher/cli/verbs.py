@@ -68,6 +68,10 @@ VERBS: Final = {
         "demo", "A banner token for one app user, valid for an hour: what your backend would make."
     ),
     "keys": Verb("keys", "API keys."),
+    "sources": Verb(
+        "sources", "Systems that tell us of incidents: PagerDuty, Alertmanager and the like."
+    ),
+    "intake": Verb("intake", "What sources sent lately, what it became, and processing it again."),
     "import": Verb(
         "customers",
         "Import customers from .csv or .jsonl: all of a file, or with --continue its good rows.",

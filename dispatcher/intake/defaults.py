@@ -10,8 +10,15 @@ from dispatcher.stages.accept import AudienceIn
 from dispatcher.stages.accept.body import Name
 from templates.facts import FactsPatch
 
-Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 _UNITS = {"min": 60, "h": 3600, "d": 86400}
+
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Mode = Literal["draft", "auto"]
+Visibility = Literal["public", "customers", "accounts", "internal"]
+Severities = Annotated[dict[Word, SeverityName], Field(max_length=100)]
+ComponentIds = Annotated[list[Name], Field(max_length=100)]
+Components = Annotated[dict[Word, Name], Field(max_length=1000)]
+Span = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}(min|h|d)$")]
 
 
 class Defaults(BaseModel):
@@ -26,18 +33,16 @@ class Defaults(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    mode: Literal["draft", "auto"] = "draft"
+    mode: Mode = "draft"
     severity: SeverityName = "P2"
-    severities: Annotated[dict[Word, SeverityName], Field(max_length=100)] = {}
-    visibility: Literal["public", "customers", "accounts", "internal"] = "customers"
-    component_ids: Annotated[list[Name], Field(max_length=100)] = []
-    components: Annotated[dict[Word, Name], Field(max_length=1000)] = {}
+    severities: Severities = {}
+    visibility: Visibility = "customers"
+    component_ids: ComponentIds = []
+    components: Components = {}
     audience: AudienceIn | None = None
     prepared: FactsPatch | None = None
     trust_titles: bool = False
-    next_update_within: (
-        Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}(min|h|d)$")] | None
-    ) = None
+    next_update_within: Span | None = None
 
     @property
     def promise(self) -> timedelta | None:

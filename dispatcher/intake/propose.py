@@ -261,12 +261,12 @@ class Proposer:
         chosen = self.source.defaults
         first = chosen.prepared if chosen.prepared and not incident.told else FactsPatch()
         title = proposal.title or (proposal.internal_title if chosen.trust_titles else "")
+        whole = plain(proposal.text, len(proposal.text) + 1)
         words: dict[str, Any] = {
             "title": line(title, _TITLE) or None,
-            "impact": plain(proposal.text, _IMPACT + 1) or None,
+            # A person's words go out whole or not at all.
+            "impact": whole if 0 < len(whole) <= _IMPACT else None,
         }
-        if words["impact"] and len(words["impact"]) > _IMPACT:
-            words["impact"] = None
         promise = proposal.next_update_by
         if promise is not None and promise > self.now and not ended:
             words["next_update_by"] = promise

@@ -51,8 +51,8 @@ insert into source_secret (source_id, sealed, hash, created_at) values ($1, $2, 
 # Only the newest of the old ones lives on: two secrets at a time, however often it is rotated.
 END_KEYS_SQL = """
 update source_secret s set ends_at = least(s.ends_at, case
-    when s.id = (select max(o.id) from source_secret o where o.source_id = $1) then $3 else $2
-end::timestamptz) where s.source_id = $1
+    when s.id = (select max(o.id) from source_secret o where o.source_id = $1)
+    then $3::timestamptz else $2::timestamptz end) where s.source_id = $1
 """
 FORGET_KEYS_SQL = "delete from source_secret where source_id = $1 and ends_at <= $2"
 UNKNOWN_COMPONENTS_SQL = """

@@ -1,72 +1,330 @@
 """What comes through the door, from each sender, over real HTTP and with a right proof."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from dispatcher.context import Context
 from dispatcher.intake.model import Kind
+from tests.flow.story import MovableClock
 from tests.intake import payloads
-from tests.intake.senders import source
-from tests.web.client import Api
+from tests.intake.payloads import alert, alertmanager, pagerduty, statuspage
+from tests.intake.senders import Sender, source
+from tests.web.client import Answer, Api
 
 pytestmark = pytest.mark.usefixtures("people")
 
+AUTO: dict[str, Any] = {
+    "mode": "auto",
+    "component_ids": ["checkout"],
+    "next_update_within": "30min",
+}
 
-async def drafts(ctx: Context) -> list[dict[str, Any]]:
-    rows = await ctx.pool.fetch("select * from incident_update order by id")
+
+async def updates(ctx: Context) -> list[dict[str, Any]]:
+    rows = await ctx.pool.fetch(
+        """select u.*, i.external_id from incident_update u join incident i on i.id = u.incident_id
+           order by u.id"""
+    )
     return [dict(row) for row in rows]
 
 
-async def test_an_alert_of_pagerduty_opens_a_draft_that_tells_customers_nothing(
+async def incidents(ctx: Context) -> list[str]:
+    rows = await ctx.pool.fetch("select external_id from incident order by id")
+    return [row["external_id"] for row in rows]
+
+
+def became(answer: Answer) -> str:
+    """What the event became, or why nothing."""
+    assert answer.status in {200, 202}, answer.body
+    return str(answer.json.get("became") or answer.json["ignored"])
+
+
+async def sending(ctx: Context, sender: Sender) -> Any:
+    """Sends one body after the other, each a message of its own."""
+    number = 0
+
+    async def send(body: object) -> Answer:
+        nonlocal number
+        number += 1
+        return await sender.send(body, ctx.now(), f"msg_{number}")
+
+    return send
+
+
+async def test_an_alert_opens_a_draft_that_tells_customers_nothing_of_the_machine(
     api: Api, ctx: Context
 ) -> None:
     sender = await source(api, Kind.PAGERDUTY, components={"PSVC001": "checkout"})
-    answer = await sender.send(payloads.pagerduty(), ctx.now())
-    assert answer.status == 202, answer.body
-    assert (answer.json["became"], answer.json["state"]) == ("draft", "draft")
+    answer = await sender.send(pagerduty(priority={"summary": "P1"}), ctx.now())
+    assert became(answer) == "draft"
     assert answer.json["missing"] == ["title", "impact", "next_update_by"]
-    (draft,) = await drafts(ctx)
+    assert answer.headers["Location"] == answer.json["links"]["update"]
+    draft = (await api.get(answer.json["links"]["update"])).json
     assert "p99 of checkout-db-7" in draft["note"]
     assert "checkout-db-7" not in str(draft["facts"])
-    incident = await api.get(answer.json["links"]["incident"])
-    assert (incident.json["source"], incident.json["external_id"]) == ("pagerduty-1", "PINC001")
+    assert (draft["severity"], draft["created_by"]) == ("P1", f"source:{sender.id}")
+    incident = (await api.get(answer.json["links"]["incident"])).json
+    assert (incident["source"], incident["external_id"]) == ("pagerduty-1", "PINC001")
+    assert await ctx.pool.fetchval("select count(*) from pgqueuer") == 0
+
+
+async def test_a_resolved_alert_proposes_a_resolution_and_sends_nothing(
+    api: Api, ctx: Context
+) -> None:
+    send = await sending(ctx, await source(api, Kind.PAGERDUTY, **AUTO))
+    opened, over = await send(pagerduty()), await send(pagerduty("incident.resolved"))
+    assert (became(opened), became(over)) == ("draft", "draft")
+    assert opened.json["incident_id"] == over.json["incident_id"]
+    assert [(row["state"], row["status"]) for row in await updates(ctx)] == [
+        ("draft", "investigating"),
+        ("draft", "resolved"),
+    ]
 
 
 async def test_two_alerts_of_one_group_make_one_incident_with_one_draft(
     api: Api, ctx: Context
 ) -> None:
-    sender = await source(api, Kind.ALERTMANAGER, component_ids=["checkout"])
-    one, two = payloads.alert("a1"), payloads.alert("a2")
-    first = await sender.send(payloads.alertmanager(one), ctx.now())
-    second = await sender.send(payloads.alertmanager(one, two), ctx.now())
-    assert (first.json["became"], second.json["became"]) == ("draft", "extended")
-    assert first.json["update_id"] == second.json["update_id"]
-    (draft,) = await drafts(ctx)
-    assert draft["note"].count("Queries of a1") == 1
-    assert draft["note"].count("Queries of a2") == 1
-    assert await ctx.pool.fetchval("select count(*) from incident") == 1
+    send = await sending(ctx, await source(api, Kind.ALERTMANAGER, severities={"critical": "P2"}))
+    one, two = alert("a1"), alert("a2", component="checkout")
+    first = await send(alertmanager(one))
+    second = await send(alertmanager(one, two, commonLabels={"severity": "P0"}))
+    third = await send(alertmanager(one, two))
+    assert [became(item) for item in (first, second, third)] == ["draft", "extended", "extended"]
+    assert third.headers["Idempotency-Replayed"] == "true"
+    assert first.json["update_id"] == second.json["update_id"] == third.json["update_id"]
+    (draft,) = await updates(ctx)
+    assert [draft["note"].count(f"Queries of {name}") for name in ("a1", "a2")] == [1, 1]
+    # As bad as the worst of them, and what concerns any of them.
+    assert (draft["severity"], len(draft["component_ids"])) == (0, 1)
+    # What stands for the group is shown to customers; the group's own key names machines.
+    assert draft["external_id"].startswith("A-")
+    assert "ops@example.com" not in draft["note"]
+    assert "555" not in draft["note"]
 
 
-async def test_statuspage_resends_its_history_and_only_what_is_new_becomes_an_update(
+async def test_a_group_that_ends_proposes_a_resolution_and_firing_again_withdraws_it(
+    api: Api, ctx: Context, clock: MovableClock
+) -> None:
+    send = await sending(ctx, await source(api, Kind.ALERTMANAGER, component_ids=["checkout"]))
+    both = alert("a1"), alert("a2")
+    assert became(await send(alertmanager(*both))) == "draft"
+    half = await send(alertmanager(alert("a1", firing=False), alert("a2")))
+    assert became(half) == "extended"
+    assert (
+        became(await send(alertmanager(*(alert(n, firing=False) for n in ("a1", "a2"))))) == "draft"
+    )
+    clock.move(timedelta(minutes=59))
+    again = alert("a1") | {"startsAt": "2026-11-22T15:30:00Z"}
+    assert became(await send(alertmanager(again))) == "extended"
+    assert [(row["state"], row["status"]) for row in await updates(ctx)] == [
+        ("draft", "investigating"),
+        ("cancelled", "resolved"),
+    ]
+    assert len(await incidents(ctx)) == 1
+
+
+async def test_a_group_that_fires_again_an_hour_after_its_end_is_another_incident(
+    api: Api, ctx: Context, clock: MovableClock
+) -> None:
+    send = await sending(ctx, await source(api, Kind.ALERTMANAGER, component_ids=["checkout"]))
+    await send(alertmanager(alert()))
+    await send(alertmanager(alert(firing=False)))
+    clock.move(timedelta(minutes=61))
+    assert (
+        became(await send(alertmanager(alert() | {"startsAt": "2026-11-23T15:30:00Z"}))) == "draft"
+    )
+    assert len(set(await incidents(ctx))) == 2
+
+
+async def test_what_a_person_wrote_into_a_draft_stays_when_the_next_alert_comes(
+    api: Api, ctx: Context
+) -> None:
+    send = await sending(ctx, await source(api, Kind.GRAFANA, component_ids=["checkout"]))
+    await send(payloads.grafana(alert("a1")))
+    await ctx.pool.execute("""update incident_update set facts = facts || '{"title": "Slow"}'""")
+    await send(payloads.grafana(alert("a1"), alert("a2")))
+    (draft,) = await updates(ctx)
+    assert draft["facts"]["title"] == "Slow"
+    assert "Queries of a2" in draft["note"]
+
+
+async def test_words_that_a_person_prepared_may_go_out_by_an_alert_where_the_source_says_so(
+    api: Api, ctx: Context
+) -> None:
+    words = {"title": "Payments are slow", "impact": "Some payments take a minute."}
+    send = await sending(ctx, await source(api, Kind.ALERTMANAGER, **AUTO, prepared=words))
+    first = await send(alertmanager())
+    assert (became(first), first.json["state"]) == ("update", "dispatching")
+    assert became(await send(alertmanager(alert("a3")))) == "draft"
+    assert became(await send(alertmanager(alert("a1", firing=False)))) == "draft"
+    rows = await updates(ctx)
+    assert [row["state"] for row in rows] == ["accepted", "draft", "draft"]
+    assert rows[0]["facts"]["title"] == words["title"]
+    assert "CheckoutSlow" not in str(rows[0]["facts"])
+
+
+async def test_statuspage_resends_its_history_and_only_the_newest_unseen_becomes_an_update(
     api: Api, ctx: Context
 ) -> None:
     sender = await source(
-        api,
-        Kind.STATUSPAGE,
-        mode="auto",
-        components={"Shop": "checkout"},
-        next_update_within="30min",
+        api, Kind.STATUSPAGE, **(AUTO | {"component_ids": []}), components={"Shop": "checkout"}
     )
-    first = await sender.send(payloads.statuspage(), ctx.now())
-    assert (first.status, first.json["became"]) == (202, "update"), first.body
-    assert first.json["state"] == "dispatching"
-    again = await sender.send(payloads.statuspage(), ctx.now())
+    send = await sending(ctx, sender)
+    watched = payloads.statuspage_update(2, "monitoring", "A fix is in; we watch it.")
+    first = await send(statuspage())
+    again = await send(statuspage())
+    over = await send(statuspage(payloads.OPENED, watched, payloads.RESOLVED))
+    late = await send(statuspage(payloads.OPENED, watched))
+    assert (became(first), first.json["state"]) == ("update", "dispatching")
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.json["update_id"] == first.json["update_id"]
-    over = await sender.send(payloads.statuspage(payloads.OPENED, payloads.RESOLVED), ctx.now())
-    assert (over.json["became"], over.json["incident_id"]) == ("update", first.json["incident_id"])
-    rows = await drafts(ctx)
+    assert (became(over), over.json["incident_id"]) == ("update", first.json["incident_id"])
+    assert became(late) == "a newer update of the incident had come already"
+    rows = await updates(ctx)
     assert [row["status"] for row in rows] == ["identified", "resolved"]
-    assert rows[0]["facts"]["title"] == "Some payments fail"
-    assert rows[0]["facts"]["impact"] == payloads.OPENED["body"]
+    facts = rows[0]["facts"]
+    assert (facts["title"], facts["impact"]) == ("Some payments fail", payloads.OPENED["body"])
+    assert (rows[0]["severity"], rows[0]["created_by"]) == (1, f"source:{sender.id}")
+
+
+async def test_a_source_met_in_the_middle_of_an_incident_does_not_tell_its_whole_story(
+    api: Api, ctx: Context
+) -> None:
+    send = await sending(ctx, await source(api, Kind.STATUSPAGE, **AUTO))
+    story = [payloads.statuspage_update(n, "monitoring", f"Step {n}.") for n in range(1, 7)]
+    assert became(await send(statuspage(*story))) == "update"
+    (row,) = await updates(ctx)
+    assert row["facts"]["impact"] == "Step 6."
+
+
+async def test_a_status_update_of_pagerduty_is_a_draft_until_a_person_has_named_the_incident(
+    api: Api, ctx: Context
+) -> None:
+    send = await sending(ctx, await source(api, Kind.PAGERDUTY, **AUTO))
+    first = await send(payloads.pagerduty_status_update())
+    assert (became(first), first.json["missing"]) == ("draft", ["title"])
+    (draft,) = await updates(ctx)
+    assert draft["facts"]["impact"].startswith("Some card payments fail.")
+    assert "Called there: p99 of checkout-db-7" in draft["note"]
+
+
+async def test_a_source_that_is_trusted_with_titles_sends_what_people_write_there(
+    api: Api, ctx: Context
+) -> None:
+    send = await sending(ctx, await source(api, Kind.PAGERDUTY, **AUTO, trust_titles=True))
+    assert became(await send(payloads.pagerduty_status_update())) == "update"
+    send = await sending(
+        ctx,
+        await source(api, Kind.INCIDENTIO, **AUTO, trust_titles=True, severities={"minor": "P3"}),
+    )
+    assert became(await send(payloads.incidentio_created())) == "draft"
+    assert became(await send(payloads.incidentio_status())) == "update"
+    rows = await updates(ctx)
+    assert [row["severity"] for row in rows] == [2, 3, 3]
+    assert (rows[2]["status"], rows[2]["external_id"]) == ("resolved", "INC-123")
+
+
+@pytest.mark.parametrize("kind", [Kind.CLOUDEVENTS, Kind.STANDARD_WEBHOOKS])
+async def test_own_systems_say_it_in_our_words_and_it_goes_out(
+    api: Api, ctx: Context, kind: Kind
+) -> None:
+    send = await sending(ctx, await source(api, kind, mode="auto"))
+    (body,) = payloads.of_every_kind()[kind][:1]
+    answer = await send(body)
+    assert (became(answer), answer.json["state"]) == ("update", "dispatching")
+    (row,) = await updates(ctx)
+    assert (row["external_id"], row["facts"]["title"]) == (
+        "INC-42",
+        "Some customers cannot check out",
+    )
+    assert row["facts"]["next_update_by"].startswith("2099-11-22T14:30")
+
+
+async def test_a_binary_cloudevent_says_the_same_as_a_structured_one(
+    api: Api, ctx: Context
+) -> None:
+    sender = await source(api, Kind.CLOUDEVENTS, mode="auto")
+    event = payloads.cloudevent()
+    binary = {f"ce-{name}": event[name] for name in ("specversion", "type", "source", "id")}
+    first = await sender.send(event["data"], ctx.now(), **binary)
+    structured = {"Content-Type": "application/cloudevents+json"}
+    second = await sender.send(event, ctx.now(), **structured)
+    assert (first.status, became(first)) == (202, "update"), first.body
+    assert second.headers["Idempotency-Replayed"] == "true"
+    assert second.json["update_id"] == first.json["update_id"]
+
+
+async def test_what_cannot_go_out_as_it_came_is_kept_as_a_draft_that_says_why(
+    api: Api, ctx: Context
+) -> None:
+    send = await sending(ctx, await source(api, Kind.STATUSPAGE, **(AUTO | {"component_ids": []})))
+    nobody = await send(statuspage())
+    assert (became(nobody), nobody.json["missing"]) == ("draft", ["component_ids"])
+    long = "Some payments fail. " * 100
+    told = await send(statuspage(payloads.statuspage_update(2, "monitoring", long)))
+    assert "impact" in told.json["missing"]
+    rows = await updates(ctx)
+    assert "It could not be sent as it came" in rows[0]["note"]
+    assert long.strip() in rows[1]["note"]
+
+
+async def test_a_draft_that_names_nobody_cannot_be_released(api: Api, ctx: Context) -> None:
+    send = await sending(ctx, await source(api, Kind.STATUSPAGE, mode="draft"))
+    answer = await send(statuspage(payloads.RESOLVED))
+    assert answer.json["missing"] == ["component_ids"]
+    released = await api.call("POST", answer.json["links"]["release"])
+    assert (released.status, released.kind) == (422, "incomplete-draft")
+    assert released.json["errors"][0]["pointer"] == "/incident/component_ids"
+
+
+IGNORED: list[tuple[Kind, payloads.Json, str]] = [
+    (Kind.PAGERDUTY, pagerduty("incident.priority_updated"), "priority_updated"),
+    (Kind.STATUSPAGE, payloads.statuspage_component(), "component"),
+    (Kind.STATUSPAGE, statuspage(backfilled=True), "after it was over"),
+    (Kind.STATUSPAGE, {"page": {"id": "x"}, "incidents": []}, "list of incidents"),
+    (
+        Kind.STATUSPAGE,
+        statuspage(payloads.statuspage_update(1, "identified", "x", deliver_notifications=False)),
+        "notify nobody",
+    ),
+    (Kind.OPSGENIE, payloads.opsgenie("Acknowledge"), "Acknowledge"),
+    (Kind.INCIDENTIO, {"event_type": "private_incident.incident_created_v2"}, "private"),
+    (Kind.INCIDENTIO, payloads.incidentio_created(mode="test"), "test"),
+    (Kind.CLOUDEVENTS, payloads.cloudevent(type="com.example.order.placed"), "order.placed"),
+    (Kind.STANDARD_WEBHOOKS, payloads.own_webhook(type="ping"), "ping"),
+]
+
+
+@pytest.mark.parametrize(("kind", "body", "why"), IGNORED, ids=lambda value: str(value)[:30])
+async def test_an_event_of_no_use_is_answered_with_the_reason_and_changes_nothing(
+    api: Api, ctx: Context, kind: Kind, body: payloads.Json, why: str
+) -> None:
+    sender = await source(api, kind, mode="auto")
+    answer = await sender.send(body, ctx.now())
+    assert answer.status == 200, answer.body
+    assert why in answer.json["ignored"]
+    assert await incidents(ctx) == []
+
+
+async def test_a_person_who_reads_updates_in_the_api_decides_more_than_the_source(
+    api: Api, ctx: Context
+) -> None:
+    """Visibility and audience are said once; later words of the source leave them as they are."""
+    sender = await source(api, Kind.STATUSPAGE, **AUTO, visibility="public")
+    send = await sending(ctx, sender)
+    await send(statuspage())
+    await api.update(
+        {
+            "source": "statuspage-1",
+            "incident": {"external_id": "spinc1", "visibility": "customers"},
+            "status": "monitoring",
+            "facts": {"next_update_by": "2099-01-01T00:00:00Z"},
+            "audience": {"segments": ["enterprise"]},
+        }
+    )
+    await send(statuspage(payloads.OPENED, payloads.RESOLVED))
+    rows = await updates(ctx)
+    assert [row["visibility"] for row in rows] == ["public", "customers", "customers"]
+    assert [row["audience"]["segments"] for row in rows] == [[], ["enterprise"], ["enterprise"]]

@@ -5,11 +5,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from dispatcher.intake.defaults import Defaults
+from dispatcher.intake.defaults import (
+    ComponentIds,
+    Components,
+    Defaults,
+    Mode,
+    Severities,
+    Span,
+    Visibility,
+)
 from dispatcher.intake.model import Kind
+from dispatcher.intake.words import SeverityName
+from dispatcher.stages.accept import AudienceIn
 from dispatcher.stages.accept.body import Name
 from dispatcher.web.lists import Page
 from dispatcher.web.models import UpdateAccepted
+from templates.facts import FactsPatch
 
 Secret = Annotated[str, StringConstraints(max_length=500)]
 Hours = Annotated[int, Field(ge=0, le=24 * 30)]
@@ -33,14 +44,26 @@ class SourceIn(Defaults):
         return Defaults.model_validate(chosen)
 
 
-class SourcePatch(Defaults):
+class SourcePatch(BaseModel):
     """What is to change. null brings a default back; kind and name stay."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
     disabled: bool | None = None
+    mode: Mode | None = None
+    severity: SeverityName | None = None
+    severities: Severities | None = None
+    visibility: Visibility | None = None
+    component_ids: ComponentIds | None = None
+    components: Components | None = None
+    audience: AudienceIn | None = None
+    prepared: FactsPatch | None = None
+    trust_titles: bool | None = None
+    next_update_within: Span | None = None
 
     @property
     def changes(self) -> dict[str, Any]:
-        """The defaults that were given."""
+        """The defaults that were given; None for those that go back."""
         return self.model_dump(mode="json", exclude_unset=True, exclude={"disabled"})
 
 

@@ -1,0 +1,146 @@
+"""Forged, replayed, truncated and repeated requests do no harm."""
+
+import asyncio
+import hashlib
+import hmac
+from datetime import timedelta
+
+import orjson
+import pytest
+
+from dispatcher.context import Context
+from dispatcher.intake.model import Kind
+from tests.flow.story import MovableClock
+from tests.intake.payloads import alert, alertmanager, of_every_kind
+from tests.intake.senders import proof, source
+from tests.web.client import Api
+
+pytestmark = pytest.mark.usefixtures("people")
+
+SIGNED_WITH_TIME = (Kind.INCIDENTIO, Kind.STANDARD_WEBHOOKS)
+
+
+async def nothing_came_of_it(ctx: Context) -> bool:
+    return not await ctx.pool.fetchval(
+        "select exists (select from incident) or exists (select from intake_claim)"
+    )
+
+
+@pytest.mark.parametrize("kind", Kind)
+async def test_forged_altered_and_cut_requests_are_refused_so_that_nothing_comes_of_them(
+    api: Api, ctx: Context, kind: Kind
+) -> None:
+    sender = await source(api, kind, component_ids=["checkout"])
+    body = orjson.dumps(of_every_kind()[kind][0])
+    good = dict(proof(kind, sender.secret, body, ctx.now(), "msg_1"))
+    wrong = dict(proof(kind, "whsec_" + "A" * 44, body, ctx.now(), "msg_1"))
+    anybody = api.bearing(None)
+    path = sender.path
+    if kind is Kind.STATUSPAGE:
+        path = f"/v1/intake/{sender.id}"
+        wrong_paths = [path, f"{path}/{sender.secret[:-1]}", f"{path}/%00", f"{path}/x%FF"]
+        answers = [await anybody.call("POST", one, raw=body) for one in wrong_paths]
+        assert [(item.status, item.kind) for item in answers[:2]] == [(403, "forged-event")] * 2
+        assert {item.status for item in answers} <= {403, 404, 400}
+    else:
+        for headers in (wrong, {}, dict.fromkeys(good, ""), dict.fromkeys(good, "☃")):
+            answer = await anybody.call("POST", path, raw=body, headers=headers)
+            assert (answer.status, answer.kind) == (403, "forged-event"), headers
+        if "Authorization" not in good:
+            for changed in (body[:-1], body + b" ", b""):
+                answer = await anybody.call("POST", path, raw=changed, headers=good)
+                assert (answer.status, answer.kind) == (403, "forged-event")
+    cut = body[: len(body) // 2]
+    answer = await sender.send(cut, ctx.now())
+    assert (answer.status, answer.kind) == (400, "malformed-event")
+    assert answer.json["errors"] == [{"pointer": "", "code": "malformed", "detail": "is not JSON"}]
+    assert await nothing_came_of_it(ctx)
+
+
+@pytest.mark.parametrize("kind", SIGNED_WITH_TIME)
+async def test_an_old_request_is_a_forged_one_however_well_it_is_signed(
+    api: Api, ctx: Context, clock: MovableClock, kind: Kind
+) -> None:
+    sender = await source(api, kind, component_ids=["checkout"])
+    body = of_every_kind()[kind][0]
+    written = ctx.now()
+    clock.move(timedelta(minutes=5, seconds=1))
+    late = await sender.send(body, written)
+    early = await sender.send(body, ctx.now() + timedelta(minutes=6))
+    assert [(late.status, late.kind), (early.status, early.kind)] == [(403, "forged-event")] * 2
+    assert await nothing_came_of_it(ctx)
+    clock.move(-timedelta(seconds=2))
+    assert (await sender.send(body, written)).status == 202
+
+
+@pytest.mark.parametrize("kind", Kind)
+async def test_a_request_that_comes_many_times_at_once_counts_once(
+    api: Api, ctx: Context, kind: Kind
+) -> None:
+    sender = await source(api, kind, component_ids=["checkout"])
+    body = of_every_kind()[kind][0]
+    answers = await asyncio.gather(*(sender.send(body, ctx.now()) for _ in range(6)))
+    assert [item.status for item in answers] == [202] * 6
+    assert len({item.json["update_id"] for item in answers}) == 1
+    assert sum("Idempotency-Replayed" in item.headers for item in answers) == 5
+    assert await ctx.pool.fetchval("select count(*) from incident_update") == 1
+
+
+async def test_alerts_of_one_group_that_come_at_once_make_one_incident(
+    api: Api, ctx: Context
+) -> None:
+    sender = await source(api, Kind.ALERTMANAGER, component_ids=["checkout"])
+    bodies = [alertmanager(alert(f"a{number}")) for number in range(6)]
+    answers = await asyncio.gather(*(sender.send(body, ctx.now()) for body in bodies))
+    assert len({item.json["incident_id"] for item in answers}) == 1
+    assert len({item.json["update_id"] for item in answers}) == 1
+
+
+async def test_grafana_may_sign_the_time_too_and_then_it_counts(api: Api, ctx: Context) -> None:
+    sender = await source(api, Kind.GRAFANA, component_ids=["checkout"])
+    raw = orjson.dumps(of_every_kind()[Kind.GRAFANA][0])
+
+    def signed(at: int) -> dict[str, str]:
+        text = f"{at}:".encode() + raw
+        right = hmac.new(sender.secret.encode(), text, hashlib.sha256).hexdigest()
+        return {
+            "X-Grafana-Alerting-Signature": right,
+            "X-Grafana-Alerting-Timestamp": str(at),
+        }
+
+    now = int(ctx.now().timestamp())
+    assert (await sender.send(raw, ctx.now(), **signed(now - 301))).status == 403
+    stale = signed(now - 301)["X-Grafana-Alerting-Signature"]
+    assert (
+        await sender.send(raw, ctx.now(), **{"X-Grafana-Alerting-Signature": stale})
+    ).status == 403
+    assert (await sender.send(raw, ctx.now(), **signed(now))).status == 202
+    bearer = {"Authorization": f"Bearer {sender.secret}"}
+    older = await api.bearing(None).call("POST", sender.path, raw=raw, headers=bearer)
+    assert older.headers["Idempotency-Replayed"] == "true"
+
+
+async def test_the_door_of_an_unknown_source_and_a_compressed_or_huge_body_are_refused(
+    api: Api, ctx: Context
+) -> None:
+    sender = await source(api, Kind.ALERTMANAGER)
+    unknown = await api.call("POST", f"/v1/intake/{ctx.signer.public_id('src', 999)}", {})
+    guessed = await api.call("POST", "/v1/intake/src_aaaa", {})
+    packed = await sender.send(b"{}", ctx.now(), **{"Content-Encoding": "gzip"})
+    huge = await sender.send(b" " * (1024 * 1024 + 1), ctx.now())
+    assert [item.status for item in (unknown, guessed, packed, huge)] == [404, 404, 415, 413]
+
+
+async def test_a_disabled_source_is_told_so_and_only_if_it_is_the_right_one(
+    api: Api, ctx: Context
+) -> None:
+    sender = await source(api, Kind.PAGERDUTY)
+    disabled = await api.call("PATCH", f"/v1/sources/{sender.id}", {"disabled": True})
+    assert disabled.json["disabled"] is True
+    body = of_every_kind()[Kind.PAGERDUTY][0]
+    answer = await sender.send(body, ctx.now())
+    forged = await api.call("POST", sender.path, body)
+    assert [answer.kind, forged.kind] == ["source-disabled", "forged-event"]
+    assert await nothing_came_of_it(ctx)
+    await api.call("PATCH", f"/v1/sources/{sender.id}", {"disabled": False})
+    assert (await sender.send(body, ctx.now())).status == 202

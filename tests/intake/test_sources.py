@@ -1,0 +1,192 @@
+"""Sources: made once, shown without their secret, rotated with an overlap, and never able to widen."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from dispatcher.app import running
+from dispatcher.config import Settings
+from dispatcher.context import Context
+from dispatcher.intake import sources
+from dispatcher.intake.model import Kind
+from dispatcher.intake.seal import BrokenSealError, seal, unseal
+from dispatcher.web.scopes import Scope
+from tests.flow.story import MovableClock
+from tests.intake.payloads import of_every_kind, pagerduty
+from tests.intake.senders import Sender, source
+from tests.web.client import Api, key_with
+
+pytestmark = pytest.mark.usefixtures("people")
+
+
+@pytest.mark.parametrize("kind", Kind)
+async def test_a_secret_is_shown_once_and_never_stored_as_it_is(
+    api: Api, ctx: Context, kind: Kind
+) -> None:
+    made = await source(api, kind, mode="auto")
+    shown = await api.get(f"/v1/sources/{made.id}")
+    listed = await api.get("/v1/sources")
+    assert shown.json == listed.json["data"][0]
+    assert shown.json["url"] == f"{api.base}/v1/intake/{made.id}"
+    assert (shown.json["mode"], shown.json["severity"]) == ("auto", "P2")
+    assert made.secret.encode() not in shown.body + listed.body
+    for table in ("source", "source_secret", "audit"):
+        rows = await ctx.pool.fetch(f"select {table}::text as row from {table}")
+        assert rows
+        texts = [row["row"] for row in rows]
+        assert not any(made.secret in text or made.secret.encode().hex() in text for text in texts)
+
+
+async def test_a_secret_is_rotated_without_losing_an_event(
+    api: Api, ctx: Context, clock: MovableClock
+) -> None:
+    first = await source(api, Kind.PAGERDUTY)
+    theirs = "the-secret-that-pagerduty-made"
+    answer = await api.call(
+        "POST", f"/v1/sources/{first.id}/rotate", {"secret": theirs, "overlap_hours": 2}
+    )
+    assert answer.json["secret"] == theirs
+    second = Sender(api, Kind.PAGERDUTY, first.id, first.path, theirs)
+    body = pagerduty()
+    assert [(await one.send(body, ctx.now())).status for one in (first, second)] == [202, 202]
+    clock.move(timedelta(hours=2, seconds=1))
+    assert [(await one.send(body, ctx.now())).status for one in (first, second)] == [403, 202]
+    # However often it is rotated: two secrets at a time, and the oldest goes at once.
+    third = (await api.call("POST", f"/v1/sources/{first.id}/rotate", {})).json["secret"]
+    await api.call("POST", f"/v1/sources/{first.id}/rotate", {})
+    assert (await second.send(body, ctx.now())).status == 403
+    newer = Sender(api, Kind.PAGERDUTY, first.id, first.path, third)
+    assert (await newer.send(body, ctx.now())).status == 202
+    assert await ctx.pool.fetchval("select count(*) from source_secret") == 2
+
+
+WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({"kind": "pagerduti"}, "/kind", "enum"),
+    ({"secret": "short"}, "/secret", "invalid"),
+    ({"kind": "incidentio", "secret": "whsec_" + "!" * 40}, "/secret", "invalid"),
+    ({"component_ids": ["nope"]}, "/component_ids", "unknown"),
+    ({"components": {"x": "nope"}}, "/components", "unknown"),
+    ({"audience": {"segments": ["vip"]}}, "/audience/segments", "unknown"),
+    ({"audience": {"account_ids": ["ghost"]}}, "/audience", "unknown"),
+    ({"visibility": "accounts"}, "/audience/account_ids", "missing"),
+    ({"severities": {"bad": "P9"}}, "/severities/bad", "literal_error"),
+    ({"next_update_within": "soon"}, "/next_update_within", "string_pattern_mismatch"),
+    ({"prepared": {"titel": "x"}}, "/prepared/titel", "extra_forbidden"),
+    ({"colour": "red"}, "/colour", "extra_forbidden"),
+]
+
+
+@pytest.mark.parametrize(("more", "pointer", "code"), WRONG, ids=str)
+async def test_a_wrong_field_of_a_source_is_named(
+    api: Api, ctx: Context, more: dict[str, Any], pointer: str, code: str
+) -> None:
+    body = {"kind": "pagerduty", "name": "pd", **more}
+    answer = await api.call("POST", "/v1/sources", body)
+    assert (answer.status, answer.kind) == (422, "invalid-request")
+    assert (pointer, code) in [(e["pointer"], e["code"]) for e in answer.json["errors"]]
+    assert not await ctx.pool.fetchval("select count(*) from source")
+
+
+async def test_a_name_can_be_given_once_and_is_free_again_when_the_source_is_gone(
+    api: Api, ctx: Context
+) -> None:
+    made = await source(api, Kind.PAGERDUTY, name="ops")
+    again = await api.call("POST", "/v1/sources", {"kind": "opsgenie", "name": "ops"})
+    assert (again.status, again.kind) == (409, "source-exists")
+    await made.send(pagerduty(), ctx.now())
+    assert (await api.call("DELETE", f"/v1/sources/{made.id}")).json == {"result": "removed"}
+    for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/rotate")):
+        body = {} if method in {"PATCH", "POST"} else None
+        gone = await api.call(method, f"/v1/sources/{made.id}{path}", body)
+        assert gone.status == 404
+    assert (await made.send(pagerduty(), ctx.now())).status == 404
+    assert (await source(api, Kind.OPSGENIE, name="ops")).id != made.id
+    assert await ctx.pool.fetchval("select count(*) from incident") == 1
+
+
+async def test_what_a_patch_leaves_out_stays_and_null_brings_the_default_back(api: Api) -> None:
+    made = await source(
+        api, Kind.PAGERDUTY, mode="auto", severity="P1", components={"a": "checkout"}
+    )
+    path = f"/v1/sources/{made.id}"
+    changed = await api.call("PATCH", path, {"severity": "P3"})
+    assert [changed.json[name] for name in ("mode", "severity")] == ["auto", "P3"]
+    back = await api.call("PATCH", path, {"severity": None, "mode": None})
+    assert [back.json[name] for name in ("mode", "severity")] == ["draft", "P2"]
+    assert back.json["components"] == {"a": "checkout"}
+    assert (await api.call("PATCH", path, {"kind": "opsgenie"})).status == 422
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/sources"),
+        ("POST", "/v1/sources"),
+        ("GET", "/v1/sources/src_x"),
+        ("PATCH", "/v1/sources/src_x"),
+        ("DELETE", "/v1/sources/src_x"),
+        ("POST", "/v1/sources/src_x/rotate"),
+        ("GET", "/v1/sources/src_x/events"),
+        ("POST", "/v1/sources/src_x/events/evt_x/replay"),
+    ],
+)
+async def test_sources_are_for_administrators(
+    anonymous: Api, ctx: Context, method: str, path: str
+) -> None:
+    others = [scope for scope in Scope if scope is not Scope.ADMIN]
+    assert (await anonymous.call(method, path)).status == 401
+    answer = await anonymous.bearing(await key_with(ctx, *others)).call(method, path)
+    assert (answer.status, answer.kind) == (403, "missing-scope")
+
+
+async def test_an_audience_that_is_no_more_refuses_the_event_rather_than_telling_everybody(
+    api: Api, ctx: Context
+) -> None:
+    chosen = {"audience": {"account_ids": ["big"]}, "mode": "auto"}
+    sender = await source(api, Kind.PAGERDUTY, **chosen)
+    await ctx.pool.execute("update account set removed_at = now() where external_id = 'big'")
+    answer = await sender.send(pagerduty(), ctx.now())
+    assert (answer.status, answer.kind) == (422, "invalid-request")
+    assert not await ctx.pool.fetchval("select count(*) from incident")
+    await ctx.pool.execute("update account set removed_at = null")
+    assert (await sender.send(pagerduty(), ctx.now())).status == 202
+
+
+async def test_a_component_that_is_no_more_is_left_out_and_the_event_is_taken(
+    api: Api, ctx: Context
+) -> None:
+    sender = await source(api, Kind.PAGERDUTY, components={"PSVC001": "checkout"})
+    await ctx.pool.execute("update component set removed_at = now()")
+    answer = await sender.send(pagerduty(), ctx.now())
+    assert "component_ids" in answer.json["missing"]
+
+
+async def test_another_secret_of_the_installation_is_said_and_not_called_a_forgery(
+    api: Api, ctx: Context, web_settings: Settings, clock: MovableClock
+) -> None:
+    sender = await source(api, Kind.PAGERDUTY)
+    number = ctx.signer.read_public_id("src", sender.id)
+    other = web_settings.model_copy(update={"secret": SecretStr("quite another secret, as long")})
+    async with running(other, clock) as elsewhere, elsewhere.pool.acquire() as conn:
+        found = await sources.find(conn, number)
+        assert found is not None
+        with pytest.raises(BrokenSealError):
+            await sources.keys_of(conn, elsewhere, found, now=clock.now())
+    await ctx.pool.execute("update source_secret set sealed = '\\x0102'::bytea")
+    answer = await sender.send(of_every_kind()[Kind.PAGERDUTY][0], ctx.now())
+    assert (answer.status, answer.kind) == (503, "source-unreadable")
+
+
+def test_what_is_sealed_for_one_row_opens_in_no_other() -> None:
+    key = bytes(32)
+    sealed = seal(key, b"secret", about="source 1")
+    assert b"secret" not in sealed
+    assert sealed != seal(key, b"secret", about="source 1")
+    assert unseal(key, sealed, about="source 1") == b"secret"
+    for wrong in (sealed[:-1], sealed[:5], b"", sealed[:-1] + bytes([sealed[-1] ^ 1])):
+        with pytest.raises(BrokenSealError):
+            unseal(key, wrong, about="source 1")
+    with pytest.raises(BrokenSealError):
+        unseal(key, sealed, about="source 2")
