@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 
 from dispatcher.context import Context
-from dispatcher.db import Connection, one_row
+from dispatcher.db import Connection
 from dispatcher.intake.adapters import SIGNING, WHSEC
 from dispatcher.intake.defaults import Defaults
 from dispatcher.intake.model import Keys, Kind
@@ -29,17 +29,16 @@ CREATE_SQL = """
 insert into source (kind, name, defaults, created_at) values ($1, $2, $3, $4)
 on conflict (name) do nothing returning *
 """
-FIND_SQL = "select * from source where id = $1"
-LIST_SQL = """
+COLUMNS = """
 select s.*, (select e.at from intake_event e where e.source_id = s.id
              order by e.id desc limit 1) as last_event_at
-from source s where $1::bigint is null or s.id > $1 order by s.id limit $2
+from source s
 """
-BY_NAME_SQL = "select * from source where name = $1"
+FIND_SQL = f"{COLUMNS} where s.id = $1"
+BY_NAME_SQL = f"{COLUMNS} where s.name = $1"
+LIST_SQL = f"{COLUMNS} where $1::bigint is null or s.id > $1 order by s.id limit $2"
 LOCK_SQL = "select * from source where id = $1 for update"
-CHANGE_SQL = """
-update source set defaults = $2, disabled_at = $3 where id = $1 returning *
-"""
+CHANGE_SQL = "update source set defaults = $2, disabled_at = $3 where id = $1"
 REMOVE_SQL = "delete from source where id = $1 returning id"
 KEYS_SQL = """
 select sealed, hash from source_secret
@@ -140,7 +139,8 @@ async def change(
     disabled_at = row["disabled_at"]
     if disabled is not None:
         disabled_at = (disabled_at or now) if disabled else None
-    return _source(await one_row(conn, CHANGE_SQL, source_id, merged.stored(), disabled_at))
+    await conn.execute(CHANGE_SQL, source_id, merged.stored(), disabled_at)
+    return await find(conn, source_id)
 
 
 async def remove(conn: Connection, source_id: int) -> bool:

@@ -10,8 +10,10 @@ from dispatcher.app import running
 from dispatcher.config import Settings
 from dispatcher.context import Context
 from dispatcher.intake import sources
+from dispatcher.intake.defaults import Defaults
 from dispatcher.intake.model import Kind
 from dispatcher.intake.seal import BrokenSealError, seal, unseal
+from dispatcher.web.intake.models import SourcePatch
 from dispatcher.web.scopes import Scope
 from tests.flow.story import MovableClock
 from tests.intake.payloads import of_every_kind, pagerduty
@@ -98,8 +100,9 @@ async def test_a_name_can_be_given_once_and_is_free_again_when_the_source_is_gon
     await made.send(pagerduty(), ctx.now())
     assert (await api.call("DELETE", f"/v1/sources/{made.id}")).json == {"result": "removed"}
     for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/rotate")):
-        body = {} if method in {"PATCH", "POST"} else None
-        gone = await api.call(method, f"/v1/sources/{made.id}{path}", body)
+        raw = b"{}" if method in {"PATCH", "POST"} else None
+        said = {"Content-Type": "application/json"}
+        gone = await api.call(method, f"/v1/sources/{made.id}{path}", raw=raw, headers=said)
         assert gone.status == 404
     assert (await made.send(pagerduty(), ctx.now())).status == 404
     assert (await source(api, Kind.OPSGENIE, name="ops")).id != made.id
@@ -117,6 +120,10 @@ async def test_what_a_patch_leaves_out_stays_and_null_brings_the_default_back(ap
     assert [back.json[name] for name in ("mode", "severity")] == ["draft", "P2"]
     assert back.json["components"] == {"a": "checkout"}
     assert (await api.call("PATCH", path, {"kind": "opsgenie"})).status == 422
+
+
+def test_whatever_a_source_can_be_made_with_can_be_changed() -> None:
+    assert set(SourcePatch.model_fields) == {*Defaults.model_fields, "disabled"}
 
 
 @pytest.mark.parametrize(

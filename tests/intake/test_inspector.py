@@ -1,0 +1,213 @@
+"""The inspector: what came in, what it became, without anybody's secrets or addresses; and replay."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from dispatcher.clocks.maintenance import maintain
+from dispatcher.context import Context
+from dispatcher.intake import events
+from dispatcher.intake.model import Kind
+from tests.flow.story import MovableClock
+from tests.intake.payloads import (
+    OPENED,
+    RESOLVED,
+    alert,
+    alertmanager,
+    opsgenie,
+    pagerduty,
+    statuspage,
+)
+from tests.intake.senders import Sender, source
+from tests.web.client import Answer, Api
+
+pytestmark = pytest.mark.usefixtures("people")
+
+
+async def seen(api: Api, sender: Sender) -> list[dict[str, Any]]:
+    answer = await api.get(f"/v1/sources/{sender.id}/events")
+    assert answer.status == 200, answer.body
+    data: list[dict[str, Any]] = answer.json["data"]
+    return data
+
+
+async def replay(api: Api, sender: Sender, event: str, **body: Any) -> Answer:
+    return await api.call(
+        "POST",
+        f"/v1/sources/{sender.id}/events/{event}/replay",
+        body or None,
+        raw=None if body else b"{}",
+        headers={"Content-Type": "application/json"},
+    )
+
+
+async def test_every_event_is_there_with_what_became_of_it(api: Api, ctx: Context) -> None:
+    sender = await source(api, Kind.PAGERDUTY, component_ids=["checkout"])
+    taken = await sender.send(pagerduty(), ctx.now())
+    await sender.send(pagerduty(), ctx.now())
+    await sender.send(pagerduty("incident.annotated"), ctx.now())
+    await sender.send({"event": {"event_type": 7}}, ctx.now())
+    await sender.send(pagerduty(), ctx.now(), **{"X-PagerDuty-Signature": "v1=00"})
+    found = await seen(api, sender)
+    assert [event["outcome"] for event in found] == [
+        "forged",
+        "malformed",
+        "ignored",
+        "repeated",
+        "taken",
+    ]
+    assert found[0]["payload"] is None
+    assert found[1]["detail"] == "/event/event_type: must be a text"
+    assert "incident.annotated" in found[2]["detail"]
+    for event in found[3:]:
+        assert (event["became"], event["update_id"]) == ("draft", taken.json["update_id"])
+    assert found[4]["id"] == taken.json["event_id"]
+    assert found[4]["payload"]["event"]["event_type"] == "incident.triggered"
+    assert (await api.get(f"/v1/sources/{sender.id}")).json["last_event_at"] == found[0]["at"]
+
+
+async def test_nobody_floods_the_inspector_with_forgeries(api: Api, ctx: Context) -> None:
+    sender = await source(api, Kind.PAGERDUTY)
+    for _ in range(5):
+        await sender.send(pagerduty(), ctx.now(), **{"X-PagerDuty-Signature": "v1=00"})
+    assert len(await seen(api, sender)) == 1
+
+
+async def test_secrets_and_personal_data_are_masked_and_the_payload_is_sealed(
+    api: Api, ctx: Context
+) -> None:
+    sender = await source(api, Kind.OPSGENIE)
+    body = opsgenie(
+        description="Call (202) 555-0199 or +49 30 901820, mail Ada.Operator+x@example.co.uk",
+        details={"apiKey": "hunter22", "Phone": "2025550199", "token": 4711},
+        tags=["bearer abcdefgh12345678", "https://u:pass@db.example.com/"],
+        people={"mail:grace@example.com": 1},
+    )
+    await sender.send(body, ctx.now())
+    answer = await api.get(f"/v1/sources/{sender.id}/events")
+    secrets = [b"hunter22", b"555-0199", b"2025550199", b"901820", b"Ada.Operator", b"4711"]
+    secrets += [b"abcdefgh1234", b":pass@", b"ada@", b"grace@", sender.secret.encode()]
+    assert [text for text in secrets if text in answer.body] == []
+    assert b"checkout-db-7" in answer.body
+    stored = await ctx.pool.fetchval("select sealed from intake_event")
+    assert b"alert" not in stored
+    notes = await ctx.pool.fetchval("select note from incident_update")
+    assert "Ada.Operator" not in notes
+    assert "555-0199" not in notes
+
+
+async def test_the_address_that_unsubscribes_from_statuspage_is_masked(
+    api: Api, ctx: Context
+) -> None:
+    sender = await source(api, Kind.STATUSPAGE)
+    await sender.send(statuspage(), ctx.now())
+    (event,) = await seen(api, sender)
+    assert event["payload"]["meta"]["unsubscribe"] == "[secret]"
+
+
+async def test_a_replay_changes_nothing_that_was_done_and_does_what_was_not(
+    api: Api, ctx: Context
+) -> None:
+    sender = await source(api, Kind.STATUSPAGE, mode="auto", next_update_within="1h")
+    first = await sender.send(statuspage(), ctx.now())
+    assert first.json["missing"] == ["component_ids"]
+    again = await replay(api, sender, first.json["event_id"])
+    assert (again.status, again.headers["Idempotency-Replayed"]) == (202, "true")
+    assert again.json["update_id"] == first.json["update_id"]
+    fixed = {"components": {"Shop": "checkout"}}
+    await api.call("PATCH", f"/v1/sources/{sender.id}", fixed)
+    forced = await replay(api, sender, first.json["event_id"], force=True)
+    assert (forced.json["became"], forced.json["state"]) == ("update", "dispatching")
+    assert forced.json["incident_id"] == first.json["incident_id"]
+    events_seen = await seen(api, sender)
+    assert [event["replay_of"] for event in events_seen] == [first.json["event_id"]] * 2 + [None]
+    actors = await ctx.pool.fetch(
+        "select actor from audit where action = 'update.intake' order by id"
+    )
+    assert [row["actor"].partition(":")[0] for row in actors] == ["source", "key"]
+
+
+async def test_an_event_that_was_refused_is_taken_when_the_source_has_been_mended(
+    api: Api, ctx: Context
+) -> None:
+    sender = await source(api, Kind.PAGERDUTY, audience={"account_ids": ["big"]})
+    await ctx.pool.execute("update account set removed_at = now() where external_id = 'big'")
+    assert (await sender.send(pagerduty(), ctx.now())).status == 422
+    (event,) = await seen(api, sender)
+    assert (event["outcome"], event["became"]) == ("refused", None)
+    assert (await replay(api, sender, event["id"])).status == 422
+    await api.call("PATCH", f"/v1/sources/{sender.id}", {"audience": None})
+    assert (await replay(api, sender, event["id"])).json["became"] == "draft"
+
+
+async def test_a_forced_replay_of_an_old_history_sends_no_more_than_it_says(
+    api: Api, ctx: Context
+) -> None:
+    sender = await source(api, Kind.STATUSPAGE, component_ids=["checkout"])
+    await sender.send(statuspage(OPENED), ctx.now())
+    last = await sender.send(statuspage(OPENED, RESOLVED), ctx.now())
+    forced = await replay(api, sender, last.json["event_id"], force=True)
+    assert forced.json["update_id"] != last.json["update_id"]
+    assert await ctx.pool.fetchval("select count(*) from incident_update") == 3
+
+
+async def test_what_nobody_proved_or_what_is_of_another_source_cannot_be_replayed(
+    api: Api, ctx: Context
+) -> None:
+    one = await source(api, Kind.PAGERDUTY)
+    other = await source(api, Kind.OPSGENIE)
+    await one.send(pagerduty(), ctx.now(), **{"X-PagerDuty-Signature": "v1=00"})
+    (forged,) = await seen(api, one)
+    assert (await replay(api, one, forged["id"])).kind == "event-not-kept"
+    taken = await one.send(pagerduty(), ctx.now())
+    assert (await replay(api, other, taken.json["event_id"])).status == 404
+    assert (await replay(api, one, "evt_none")).status == 404
+    gone = ctx.signer.public_id("evt", 10**6)
+    assert (await replay(api, one, gone)).status == 404
+
+
+async def test_events_are_listed_page_by_page(api: Api, ctx: Context) -> None:
+    sender = await source(api, Kind.ALERTMANAGER)
+    for number in range(5):
+        await sender.send(alertmanager(alert(f"a{number}")), ctx.now())
+    path = f"/v1/sources/{sender.id}/events?limit=2"
+    found: list[str] = []
+    cursor = ""
+    while True:
+        page = (await api.get(path + cursor)).json
+        found += [event["id"] for event in page["data"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert found == [event["id"] for event in await seen(api, sender)]
+    assert len(found) == 5
+
+
+async def test_a_hundred_events_of_a_source_are_kept_and_none_for_longer_than_a_week(
+    api: Api, ctx: Context, clock: MovableClock
+) -> None:
+    busy, quiet = await source(api, Kind.ALERTMANAGER), await source(api, Kind.PAGERDUTY)
+    await quiet.send(pagerduty(), ctx.now())
+    await busy.send(alertmanager(), ctx.now())
+    await ctx.pool.execute(
+        """insert into intake_event (source_id, at, outcome)
+           select source_id, at, 'ignored' from intake_event, generate_series(1, 120)
+           where source_id = $1""",
+        ctx.signer.read_public_id("src", busy.id),
+    )
+    counts = "select count(*) from intake_event group by source_id order by 1"
+    await maintain(ctx)
+    assert [row[0] for row in await ctx.pool.fetch(counts)] == [1, events.KEPT_EVENTS]
+    clock.move(events.KEPT_FOR - timedelta(hours=1))
+    await maintain(ctx)
+    assert await ctx.pool.fetchval("select count(*) from intake_event") == 101
+    clock.move(timedelta(hours=2))
+    await maintain(ctx)
+    assert await ctx.pool.fetchval("select count(*) from intake_event") == 0
+    # What was said is remembered for longer than how it was said.
+    again = await quiet.send(pagerduty(), ctx.now())
+    assert again.headers["Idempotency-Replayed"] == "true"
+    clock.move(events.CLAIMED_FOR + timedelta(hours=1))
+    await maintain(ctx)
+    assert await ctx.pool.fetchval("select count(*) from intake_claim") == 0
