@@ -96,7 +96,12 @@ async def test_alerts_of_one_group_that_come_at_once_make_one_incident(
     assert len({item.json["update_id"] for item in answers}) == 1
 
 
-async def test_grafana_may_sign_the_time_too_and_then_it_counts(api: Api, ctx: Context) -> None:
+@pytest.mark.parametrize(
+    "name", ["X-Grafana-Alerting-Signature-Timestamp", "X-Grafana-Alerting-Timestamp"]
+)
+async def test_grafana_may_sign_the_time_too_and_then_it_counts(
+    api: Api, ctx: Context, name: str
+) -> None:
     sender = await source(api, Kind.GRAFANA, component_ids=["checkout"])
     raw = orjson.dumps(of_every_kind()[Kind.GRAFANA][0])
 
@@ -105,7 +110,7 @@ async def test_grafana_may_sign_the_time_too_and_then_it_counts(api: Api, ctx: C
         right = hmac.new(sender.secret.encode(), text, hashlib.sha256).hexdigest()
         return {
             "X-Grafana-Alerting-Signature": right,
-            "X-Grafana-Alerting-Timestamp": str(at),
+            name: str(at),
         }
 
     now = int(ctx.now().timestamp())
