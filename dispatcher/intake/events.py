@@ -56,9 +56,10 @@ where source_id = $1 and id > $2 order by id limit $3
 """
 EVENT_SQL = "select * from intake_event where id = $1"
 TRIM_SQL = """
-delete from intake_event e using source s
-where e.source_id = s.id and e.id <= (
-    select o.id from intake_event o where o.source_id = s.id order by o.id desc offset $1 limit 1)
+delete from intake_event e
+using source s cross join lateral (
+    select o.id from intake_event o where o.source_id = s.id order by o.id desc offset $1 limit 1) last
+where e.source_id = s.id and e.id <= last.id
 """
 TRIM_OLD_SQL = "delete from intake_event where at < $1"
 TRIM_CLAIMS_SQL = "delete from intake_claim where seen_at < $1"

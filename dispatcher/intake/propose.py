@@ -41,7 +41,10 @@ STATE_SQL = """
 select exists (select from incident_update u where u.incident_id = $1
                and u.state not in ('draft', 'cancelled')) as told,
        (select u.severity from incident_update u where u.incident_id = $1 and u.state <> 'cancelled'
-        order by u.seq desc limit 1) as severity
+        order by u.seq desc limit 1) as severity,
+       coalesce((select (u.facts ->> 'next_update_by')::timestamptz <= $2 from incident_update u
+                 where u.incident_id = $1 and u.state not in ('draft', 'cancelled')
+                 order by u.seq desc limit 1), false) as overdue
 """
 # Those a person could still release: nothing newer is on its way.
 OPEN_DRAFTS_SQL = """
@@ -66,13 +69,18 @@ class Made:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Incident:
-    """How things stand: `told` whether anything has gone out, `drafts` the source's own open ones."""
+    """How things stand.
+
+    `told`: whether anything has gone out. `overdue`: the promised time of the next update has passed.
+    `drafts`: the source's own open ones.
+    """
 
     external_id: str
     id: int | None = None
     status: Status = "investigating"
     is_over: bool = False
     told: bool = False
+    overdue: bool = False
     severity: Severity | None = None
     drafts: Sequence[asyncpg.Record] = field(default=())
 
@@ -132,6 +140,8 @@ class Proposer:
                 now=self.now,
             )
         incident = await self._incident(external_id)
+        if proposal.ended and incident.told and incident.is_over:
+            return Ignored("the incident is over already")
         resolutions = [row for row in incident.drafts if row["status"] in ENDED]
         openings = [row for row in incident.drafts if row["status"] not in ENDED]
         if not proposal.ended:
@@ -178,7 +188,7 @@ class Proposer:
         row = await self.conn.fetchrow(INCIDENT_SQL, self.source.name, external_id)
         if row is None:
             return _Incident(external_id=external_id)
-        state = await one_row(self.conn, STATE_SQL, row["id"])
+        state = await one_row(self.conn, STATE_SQL, row["id"], self.now)
         severity = state["severity"]
         return _Incident(
             external_id=external_id,
@@ -186,6 +196,7 @@ class Proposer:
             status=row["status"],
             is_over=row["status"] in ENDED,
             told=state["told"],
+            overdue=state["overdue"],
             severity=None if severity is None else Severity(severity),
             drafts=await self.conn.fetch(OPEN_DRAFTS_SQL, row["id"], self.actor),
         )
@@ -201,6 +212,9 @@ class Proposer:
     ) -> UpdateIn:
         """What the source says holds for its first word; afterwards a person may have changed it."""
         chosen = self.source.defaults
+        if incident.overdue and "next_update_by" not in facts.model_fields_set:
+            # What is left out would stay as it was, and nobody promises a time that has passed.
+            facts = facts.model_copy(update={"next_update_by": None})
         components = await self._components(proposal.components) or (
             [] if incident.told else await self._known(chosen.component_ids)
         )

@@ -39,7 +39,7 @@ Received: TypeAlias = Taken | Unused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Arrival:
     """A request of a proven sender and what its adapter read. `replay_of`: the event it repeats.
 
     `forced`: take it as new even if it was said before.
@@ -57,7 +57,7 @@ def read(source: Source, request: Request) -> Reading:
 
 
 async def receive(
-    conn: Connection, ctx: Context, source: Source, event: Event, *, now: datetime
+    conn: Connection, ctx: Context, source: Source, event: Arrival, *, now: datetime
 ) -> Received:
     """Put one event into effect and remember it, in the caller's transaction. Raises RefusedError."""
     result, repeated = await _result_of(conn, ctx, source, event, now)
@@ -73,7 +73,7 @@ async def receive(
 
 
 async def _result_of(
-    conn: Connection, ctx: Context, source: Source, event: Event, now: datetime
+    conn: Connection, ctx: Context, source: Source, event: Arrival, now: datetime
 ) -> tuple[Mapping[str, Any], bool]:
     """The stored form of what it became, and whether that is what was answered before."""
     proposer = Proposer(conn, ctx, source, now)

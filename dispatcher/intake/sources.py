@@ -54,13 +54,11 @@ update source_secret s set ends_at = least(s.ends_at, case
     then $3::timestamptz else $2::timestamptz end) where s.source_id = $1
 """
 FORGET_KEYS_SQL = "delete from source_secret where source_id = $1 and ends_at <= $2"
-UNKNOWN_COMPONENTS_SQL = """
-select wanted as name from unnest($1::text[]) as wanted
-where not exists (select from component c where c.external_id = wanted and c.removed_at is null)
+COMPONENTS_SQL = """
+select external_id from component where external_id = any($1::text[]) and removed_at is null
 """
-UNKNOWN_ACCOUNTS_SQL = """
-select wanted as name from unnest($1::text[]) as wanted
-where not exists (select from account a where a.external_id = wanted and a.removed_at is null)
+ACCOUNTS_SQL = """
+select external_id from account where external_id = any($1::text[]) and removed_at is null
 """
 
 
@@ -224,14 +222,12 @@ def _signing_bytes(kind: Kind, text: bytes) -> bytes:
 async def _refuse_unknown(conn: Connection, ctx: Context, defaults: Defaults) -> None:
     audience = defaults.audience
     problems = [
-        *await _unknown(conn, UNKNOWN_COMPONENTS_SQL, defaults.component_ids, "component_ids"),
-        *await _unknown(
-            conn, UNKNOWN_COMPONENTS_SQL, list(defaults.components.values()), "components"
-        ),
+        *await _unknown(conn, COMPONENTS_SQL, defaults.component_ids, "component_ids"),
+        *await _unknown(conn, COMPONENTS_SQL, list(defaults.components.values()), "components"),
     ]
     if audience:
         accounts = [*(audience.account_ids or []), *audience.exclude]
-        problems += await _unknown(conn, UNKNOWN_ACCOUNTS_SQL, accounts, "audience")
+        problems += await _unknown(conn, ACCOUNTS_SQL, accounts, "audience")
         problems += [
             FieldProblem("/audience/segments", "unknown", f"There is no segment {name!r}")
             for name in audience.segments or []
@@ -250,10 +246,12 @@ async def _refuse_unknown(conn: Connection, ctx: Context, defaults: Defaults) ->
 async def _unknown(
     conn: Connection, sql: str, names: Sequence[str], field: str
 ) -> list[FieldProblem]:
-    rows = await conn.fetch(sql, names) if names else []
+    known = {row["external_id"] for row in await conn.fetch(sql, names)} if names else set()
     what = "account" if field == "audience" else "component"
     return [
-        FieldProblem(f"/{field}", "unknown", f"There is no {what} {row['name']!r}") for row in rows
+        FieldProblem(f"/{field}", "unknown", f"There is no {what} {name!r}")
+        for name in dict.fromkeys(names)
+        if name not in known
     ]
 
 

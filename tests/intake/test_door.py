@@ -279,6 +279,38 @@ async def test_a_draft_that_names_nobody_cannot_be_released(api: Api, ctx: Conte
     assert released.json["errors"][0]["pointer"] == "/incident/component_ids"
 
 
+async def test_an_event_is_taken_although_the_promised_time_of_an_update_has_passed(
+    api: Api, ctx: Context, clock: MovableClock
+) -> None:
+    chosen = {**AUTO, "next_update_within": None}
+    send = await sending(ctx, await source(api, Kind.STANDARD_WEBHOOKS, **chosen))
+    soon = (ctx.now() + timedelta(minutes=30)).isoformat()
+    first = await send(payloads.own_webhook(data=payloads.native(next_update_by=soon)))
+    clock.move(timedelta(minutes=10))
+    kept = await send(payloads.own_webhook(data=payloads.native(next_update_by=None)))
+    clock.move(timedelta(minutes=40))
+    late = await send(payloads.own_webhook(data=payloads.native(next_update_by=soon)))
+    assert [became(item) for item in (first, kept, late)] == ["update", "update", "draft"]
+    assert late.json["missing"] == ["next_update_by"]
+    over = await send(payloads.own_webhook(data=payloads.native(status="resolved")))
+    assert became(over) == "update"
+
+
+async def test_the_end_of_what_is_over_already_is_no_news(api: Api, ctx: Context) -> None:
+    send = await sending(ctx, await source(api, Kind.PAGERDUTY, **AUTO, trust_titles=True))
+    await send(payloads.pagerduty_status_update())
+    await api.update(
+        {
+            "source": "pagerduty-1",
+            "incident": {"external_id": "PINC001"},
+            "status": "resolved",
+        }
+    )
+    assert became(await send(pagerduty("incident.resolved"))) == "the incident is over already"
+    assert became(await send(pagerduty("incident.reopened"))) == "draft"
+    assert [row["status"] for row in await updates(ctx)][-1] == "investigating"
+
+
 IGNORED: list[tuple[Kind, payloads.Json, str]] = [
     (Kind.PAGERDUTY, pagerduty("incident.priority_updated"), "priority_updated"),
     (Kind.STATUSPAGE, payloads.statuspage_component(), "component"),

@@ -12,7 +12,7 @@ from dispatcher.intake import events, sources
 from dispatcher.intake.adapters import ADAPTERS
 from dispatcher.intake.events import Happened
 from dispatcher.intake.model import ForgedError, MalformedError, Reading, Request
-from dispatcher.intake.receive import Event, Received, Taken, read, receive
+from dispatcher.intake.receive import Arrival, Received, Taken, read, receive
 from dispatcher.intake.seal import BrokenSealError
 from dispatcher.intake.sources import Source
 from dispatcher.metrics import UPDATES, one_of
@@ -70,7 +70,7 @@ async def process(ctx: Context, delivered: Delivered) -> Reply:
         await _keep(ctx, delivered, "malformed", str(error))
         finding = FieldProblem(error.pointer, "malformed", error.detail)
         raise WebRefusedError("malformed-event", problems=[finding]) from None
-    event = Event(
+    event = Arrival(
         request=request,
         reading=reading,
         replay_of=delivered.replay_of,
@@ -135,7 +135,7 @@ async def _read(source: Source, request: Request) -> Reading:
 
 
 async def _put_into_effect(
-    ctx: Context, delivered: Delivered, event: Event, conn: Connection
+    ctx: Context, delivered: Delivered, event: Arrival, conn: Connection
 ) -> Received:
     now = ctx.now()
     received = await receive(conn, ctx, delivered.source, event, now=now)
