@@ -9,6 +9,7 @@ from dispatcher.log import masked_text
 
 LONGEST_TEXT: Final = 1000
 LONGEST: Final = 64 * 1024
+DEEPEST: Final = 50
 _SECRET_KEY: Final = re.compile(
     r"secret|token|passw|authorization|api_?key|credential|cookie|signature|unsubscribe",
     re.IGNORECASE,
@@ -33,7 +34,7 @@ def masked_body(body: bytes) -> str:
 def _masked(value: object, left: list[int], depth: int = 0) -> Any:
     """`left` is how many characters may still be shown; when it is used up, what follows is left out."""
     left[0] -= 8
-    if left[0] < 0 or depth > 50:  # noqa: PLR2004 - as deep as shapes.py reads
+    if left[0] < 0 or depth > DEEPEST:
         return "[left out]"
     match value:
         case dict():

@@ -1,6 +1,6 @@
 """One event through the door: proven, read, claimed, put into effect, remembered. All or nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias, assert_never
@@ -91,16 +91,25 @@ async def _result_of(
             await settle(conn, source.id, passed, {_IGNORED: OVERTAKEN})
             return result, False
         case DraftProposal() as draft:
-            keys = [alert.key for alert in draft.alerts]
+            whole = "\n".join(["all of", *(alert.key for alert in draft.alerts)])
+            keys = [whole, *(alert.key for alert in draft.alerts)]
             before = await claim(conn, source.id, keys, now=now)
             fresh = [item for item in draft.alerts if event.forced or before[item.key] is None]
             if not fresh:
-                return before[keys[-1]] or {}, True
+                known = before[whole] or _newest(before.values())
+                await settle(conn, source.id, [whole], known)
+                return known, True
             result = _stored(await proposer.draft(draft, fresh))
-            await settle(conn, source.id, [alert.key for alert in fresh], result)
+            await settle(conn, source.id, [whole, *(alert.key for alert in fresh)], result)
             return result, False
         case _:
             assert_never(event.reading)
+
+
+def _newest(results: Iterable[Mapping[str, Any] | None]) -> Mapping[str, Any]:
+    """Of what several alerts became, each in its turn, what came last."""
+    found = [result for result in results if result is not None]
+    return max(found, key=lambda result: result.get("update_id", 0))
 
 
 def _stored(made: Made | Ignored) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Reading what others send: unknown fields are fine, what is used must be what it should be."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -10,7 +10,6 @@ import orjson
 
 from dispatcher.intake.model import MalformedError
 
-_DEPTH_LIMIT: Final = 50
 _LONGEST_KEY: Final = 4000
 
 
@@ -110,27 +109,9 @@ def read_json(body: bytes) -> Node:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise MalformedError("", "is not JSON") from None
-    if _too_deep(value):
-        raise MalformedError("", f"is nested deeper than {_DEPTH_LIMIT} levels")
     if not isinstance(value, dict):
         raise MalformedError("", "must be an object")
     return Node(value)
-
-
-def _too_deep(value: object) -> bool:
-    layer: list[object] = [value]
-    for _ in range(_DEPTH_LIMIT):
-        layer = [inner for item in layer for inner in _inside(item)]
-        if not layer:
-            return False
-    return True
-
-
-def _inside(value: object) -> Iterator[object]:
-    if isinstance(value, dict):
-        yield from value.values()
-    elif isinstance(value, list):
-        yield from value
 
 
 # What may not stand in a text of ours, see templates/plain.py; here it is taken out, not refused.

@@ -344,7 +344,8 @@ async def test_a_person_who_reads_updates_in_the_api_decides_more_than_the_sourc
     api: Api, ctx: Context
 ) -> None:
     """Visibility and audience are said once; later words of the source leave them as they are."""
-    sender = await source(api, Kind.STATUSPAGE, **AUTO, visibility="public")
+    chosen = {"visibility": "public", "audience": {"segments": ["enterprise", "smb"]}}
+    sender = await source(api, Kind.STATUSPAGE, **AUTO, **chosen)
     send = await sending(ctx, sender)
     await send(statuspage())
     await api.update(
@@ -359,4 +360,8 @@ async def test_a_person_who_reads_updates_in_the_api_decides_more_than_the_sourc
     await send(statuspage(payloads.OPENED, payloads.RESOLVED))
     rows = await updates(ctx)
     assert [row["visibility"] for row in rows] == ["public", "customers", "customers"]
-    assert [row["audience"]["segments"] for row in rows] == [[], ["enterprise"], ["enterprise"]]
+    assert [row["audience"]["segments"] for row in rows] == [
+        ["enterprise", "smb"],
+        ["enterprise"],
+        ["enterprise"],
+    ]
