@@ -1,6 +1,7 @@
 """A payload as the inspector shows it: no secrets, no addresses, no phone numbers, and not endless."""
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
@@ -10,6 +11,7 @@ from dispatcher.log import masked_text
 LONGEST_TEXT: Final = 1000
 LONGEST: Final = 64 * 1024
 DEEPEST: Final = 50
+LEFT_OUT: Final = "[left out]"
 _SECRET_KEY: Final = re.compile(
     r"secret|token|passw|authorization|api_?key|credential|cookie|signature|unsubscribe",
     re.IGNORECASE,
@@ -35,17 +37,32 @@ def _masked(value: object, left: list[int], depth: int = 0) -> Any:
     """`left` is how many characters may still be shown; when it is used up, what follows is left out."""
     left[0] -= 8
     if left[0] < 0 or depth > DEEPEST:
-        return "[left out]"
+        return LEFT_OUT
     match value:
         case dict():
-            pairs = list(value.items())[: max(left[0] // 8, 0)]
-            return {_text(key, left): _field(key, item, left, depth) for key, item in pairs}
+            return dict(_fields(value, left, depth))
         case list():
-            return [_masked(item, left, depth + 1) for item in value[: max(left[0] // 8, 0)]]
+            return list(_items(value, left, depth))
         case str():
             return _text(value, left)
         case _:
             return value
+
+
+def _fields(value: dict[str, Any], left: list[int], depth: int) -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if left[0] < 0:
+            yield "…", LEFT_OUT
+            return
+        yield _text(key, left), _field(key, item, left, depth)
+
+
+def _items(value: list[Any], left: list[int], depth: int) -> Iterator[Any]:
+    for item in value:
+        if left[0] < 0:
+            yield LEFT_OUT
+            return
+        yield _masked(item, left, depth + 1)
 
 
 def _field(key: str, value: object, left: list[int], depth: int) -> Any:

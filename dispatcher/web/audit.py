@@ -18,5 +18,5 @@ async def note(
     thing: str,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """`actor` is `key:<id>`, `cli` or `recipient`; `thing` a public id or an external id of ours."""
+    """`actor` is `key:<id>`, `source:<id>`, `cli` or `recipient`; `thing` a public or external id."""
     await conn.execute(NOTE_SQL, at, actor, action, thing, dict(detail or {}))

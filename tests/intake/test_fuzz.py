@@ -73,6 +73,22 @@ def test_any_body_can_be_shown_and_what_is_shown_is_never_endless(kind: Kind) ->
         orjson.loads(shown)
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"[" * 900 + b"]" * 900,
+        b'{"a":' * 900 + b"1" + b"}" * 900,
+        b'"' + b"a" * 1_000_000 + b'"',
+        orjson.dumps(["a" * 1000] * 1000),
+        orjson.dumps({f"{number}" * 100: 1 for number in range(3000)}),
+        b"a" * 1_000_000,
+    ],
+    ids=["deep lists", "deep objects", "one long word", "long list", "long names", "no JSON"],
+)
+def test_deep_and_huge_bodies_are_shown_in_part_and_at_once(raw: bytes) -> None:
+    assert len(masked_body(raw)) < 2 * LONGEST
+
+
 @pytest.mark.usefixtures("people")
 @pytest.mark.parametrize("kind", Kind)
 async def test_no_body_is_a_fault_of_ours_whatever_the_source_may_do(
