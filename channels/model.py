@@ -194,6 +194,13 @@ class Channel(Protocol):
     def batch_limit(self) -> int:
         """Recipients one request may carry; above one, the provider substitutes the slots."""
 
+    @property
+    def atomic_batches(self) -> bool:
+        """Whether the provider promises to take a request for all its recipients or for none.
+
+        Only then does proof about one of them prove that the others were taken too.
+        """
+
     async def send(self, message: Message) -> Sequence[SendResult]:
         """Answers in the order of `message.recipients`; never raises for a provider's failure."""
 

@@ -62,6 +62,7 @@ class TwilioChannel:
     kind: Final = ChannelKind.SMS
     provider: Final = _PROVIDER
     batch_limit: Final = 1
+    atomic_batches: Final = True
 
     def __init__(
         self, settings: TwilioSettings, *, session: aiohttp.ClientSession, public_url: str

@@ -55,6 +55,7 @@ class XChannel:
     kind: Final = ChannelKind.SOCIAL
     provider: Final = _PROVIDER
     batch_limit: Final = 1
+    atomic_batches: Final = True
 
     def __init__(self, settings: XSettings, *, session: aiohttp.ClientSession) -> None:
         secrets = {

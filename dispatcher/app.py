@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import structlog
 from aiohttp import web
+from aiohttp.client_middlewares import ClientMiddlewareType
 
 from channels.model import ChannelKind
 from channels.registry import build_channels
@@ -70,14 +71,7 @@ async def running(
         pool = await stack.enter_async_context(_pool(dsn, settings, patient=patient))
         if clock is None:
             clock = await stack.enter_async_context(_database_clock(pool, settings))
-        session = await stack.enter_async_context(
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS_PER_PROVIDER),
-                cookie_jar=aiohttp.DummyCookieJar(),  # no provider has anything to remember of us
-                timeout=aiohttp.ClientTimeout(total=60),
-                middlewares=[timed_requests(_providers(settings), clock.monotonic)],
-            )
-        )
+        middleware = timed_requests(_providers(settings), clock.monotonic)
         direct = settings.database.session_url
         ctx = Context(
             settings=settings,
@@ -89,7 +83,9 @@ async def running(
             policy=policy,
             segment_rules=load_rules(settings.segment_rules_file or SHIPPED_RULES),
             channels=build_channels(
-                settings.channels, session=session, public_url=settings.public_url
+                settings.channels,
+                open_session=partial(_open_session, stack, middleware),
+                public_url=settings.public_url,
             ),
         )
         async with pool.acquire() as conn:
@@ -97,6 +93,17 @@ async def running(
                 await migrate(conn)
             await sync_senders(conn, ctx, now=ctx.now())
         yield ctx
+
+
+def _open_session(stack: AsyncExitStack, middleware: ClientMiddlewareType) -> aiohttp.ClientSession:
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS_PER_PROVIDER),
+        cookie_jar=aiohttp.DummyCookieJar(),  # no provider has anything to remember of us
+        timeout=aiohttp.ClientTimeout(total=60),
+        middlewares=[middleware],
+    )
+    stack.push_async_callback(session.close)
+    return session
 
 
 def _providers(settings: Settings) -> dict[str, str]:

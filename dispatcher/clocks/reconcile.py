@@ -99,19 +99,25 @@ def _where(row: asyncpg.Record) -> tuple[int, int, int, Sequence[int]]:
 
 
 async def _by_evidence(ctx: Context, slice_id: int, conn: Connection) -> None:
-    """Receipts with our keys settle their rows; SendGrid takes a request whole, so one proves all."""
+    """Receipts with our keys settle their rows; one proves a request where its provider takes all or none."""
     row = await conn.fetchrow(LOCK_SQL, slice_id)
     if row is None:
         return
     still = await _open(conn, row)
     proved = [item["endpoint_id"] for item in still if item["evidence"] & TAKEN_MASK]
-    if row["channel"] == ChannelKind.EMAIL.code and await conn.fetchval(
+    if _all_or_none(ctx, row) and await conn.fetchval(
         PROVED_SQL, *_where(row), slice_id, TAKEN_MASK
     ):
         proved = [item["endpoint_id"] for item in still]
     await _accept(conn, ctx, row, proved)
     if len(proved) == len(still):
         await _close(conn, ctx, row)
+
+
+def _all_or_none(ctx: Context, row: asyncpg.Record) -> bool:
+    """Whether the slice left in one request, and who takes one of it takes all."""
+    channel = ctx.channels.get(ChannelKind.from_code(row["channel"]))
+    return channel is not None and channel.batch_limit > 1 and channel.atomic_batches
 
 
 async def _accept(
