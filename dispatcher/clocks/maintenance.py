@@ -1,8 +1,10 @@
-"""Maintenance: partitions ahead of time, old keys and exports away, the queue's log short."""
+"""Maintenance: partitions ahead of time, old keys, exports and canaries away, the queue's log short."""
 
 from datetime import timedelta
 
+from dispatcher.clocks.forgetting import forget_canaries
 from dispatcher.context import Context
+from dispatcher.db import in_transaction
 from dispatcher.jobs import trim
 from dispatcher.stages import report
 
@@ -26,3 +28,4 @@ async def maintain(ctx: Context) -> None:
         await conn.execute(GONE_WORKERS_SQL)
         await report.remove_expired(conn, now=now)
         await trim(conn)
+    await in_transaction(ctx.pool, forget_canaries, rng=ctx.rng)

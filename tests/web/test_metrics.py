@@ -20,11 +20,11 @@ from dispatcher.rules.states import Purpose
 from dispatcher.sandbox import RunningSandbox
 from dispatcher.senders import sync_senders
 from dispatcher.stages import approve, compose, plan
-from dispatcher.web.banner.hub import Hub
-from dispatcher.web.banner.items import Viewer
 from dispatcher.watch import Lookout, look
 from dispatcher.watch.lookout import FRESH_S
 from dispatcher.watch.sql import QUEUES_SQL
+from dispatcher.web.banner.hub import Hub
+from dispatcher.web.banner.items import Viewer
 from tests.flow.conftest import sandbox
 from tests.flow.story import (
     MovableClock,
