@@ -18,6 +18,7 @@ from channels.model import ChannelKind
 from channels.registry import build_channels
 from channels.social_length import weighted_length
 from dispatcher.clock import Clock, DatabaseClock, machine_wall, wrong_wall
+from dispatcher.clocks.canary import between_turns, send_canary
 from dispatcher.clocks.heartbeat import beat, leave
 from dispatcher.clocks.maintenance import maintain
 from dispatcher.clocks.reconcile import reconcile
@@ -245,6 +246,11 @@ def _loops(ctx: Context, links: Links, stop: asyncio.Event) -> list[Coroutine[An
     return [
         *(consume(connect, item, pace=pace, links=links, stop=stop) for item in consumers),
         *(tick(partial(turn, ctx), every_s=every, stop=stop) for turn, every in clocks),
+        tick(
+            partial(send_canary, ctx),
+            every_s=between_turns(ctx.settings.canary.every_s),
+            stop=stop,
+        ),
         tick(Watch(ctx).turn, every_s=_between_looks(ctx), stop=stop),
         keep_worker_metrics(ctx, stop),
     ]
