@@ -36,7 +36,7 @@ from dispatcher.metrics import timed_requests
 from dispatcher.pipeline import CONSUMERS, PIPELINE, URGENT_PRIORITY, Wire
 from dispatcher.rules.policy import load_policy
 from dispatcher.senders import PROVIDERS, sync_senders
-from dispatcher.watch import Watch
+from dispatcher.watch import Watch, between_looks
 from dispatcher.web import keep_worker_metrics, make_runner, own_checks
 from segments.rules import SHIPPED_RULES, load_rules
 from segments.store import ensure_segments
@@ -166,13 +166,9 @@ async def serve(ctx: Context, stop: asyncio.Event) -> None:
         await site.start()
         log.info("web_listening", host=ctx.settings.web.host, port=ctx.settings.web.port)
         watch = Watch(ctx, partial(own_checks, runner.app))
-        await tick(watch.turn, every_s=_between_looks(ctx), stop=stop)
+        await tick(watch.turn, every_s=between_looks(ctx.settings), stop=stop)
     finally:
         await runner.cleanup()
-
-
-def _between_looks(ctx: Context) -> float:
-    return ctx.settings.worker.heartbeat_s / 2
 
 
 async def work(ctx: Context, stop: asyncio.Event) -> None:
@@ -251,7 +247,7 @@ def _loops(ctx: Context, links: Links, stop: asyncio.Event) -> list[Coroutine[An
             every_s=between_turns(ctx.settings.canary.every_s),
             stop=stop,
         ),
-        tick(Watch(ctx).turn, every_s=_between_looks(ctx), stop=stop),
+        tick(Watch(ctx).turn, every_s=between_looks(ctx.settings), stop=stop),
         keep_worker_metrics(ctx, stop),
     ]
 

@@ -6,14 +6,19 @@ from typing import Final
 
 import asyncpg
 
+from dispatcher.config import Settings
 from dispatcher.context import Context
 from dispatcher.db import AWAY
 from dispatcher.watch.facts import Facts, look
 
-FRESH_S: Final = 5.0
 COST_SHARE: Final = 0.01
 """Of its time, the database is to be busy with looks at most."""
 _POOL_WAIT_S: Final = 2.0
+
+
+def between_looks(settings: Settings) -> float:
+    """How often anybody needs to look, in seconds: workers say twice as seldom how they are."""
+    return settings.worker.heartbeat_s / 2
 
 
 @dataclass(slots=True)
@@ -33,7 +38,7 @@ class Lookout:
                 began = clock.monotonic()
                 self._facts = await self._ask()
                 spent = clock.monotonic() - began
-                self._until = began + max(FRESH_S, spent / COST_SHARE)
+                self._until = began + max(between_looks(self.ctx.settings), spent / COST_SHARE)
         return self._facts
 
     async def _ask(self) -> Facts | None:

@@ -11,7 +11,7 @@ from dispatcher.context import Context
 from dispatcher.db import AWAY, Connection, in_transaction
 from dispatcher.watch.checks import Check, State, standing, workers
 from dispatcher.watch.facts import look
-from dispatcher.watch.lookout import COST_SHARE
+from dispatcher.watch.lookout import COST_SHARE, between_looks
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ class Watch:
         self._compare([database, *self.own()])
 
     async def _look(self) -> None:
-        ctx, every_s = self.ctx, self.ctx.settings.worker.heartbeat_s / 2
+        ctx, every_s = self.ctx, between_looks(self.ctx.settings)
         async with ctx.pool.acquire() as conn:
             if not await conn.fetchval(TAKE_TURN_SQL, every_s):
                 return
