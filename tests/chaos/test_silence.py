@@ -1,4 +1,4 @@
-"""Faults 16 and 50: whatever stops, everybody who looks is told, in the same words, and told when it is over."""
+"""Faults 16 and 50: whatever stops, whoever looks is told, in the same words, and told when it is over."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
