@@ -48,6 +48,11 @@ class Providers:
         async with self.http.delete(f"{self.url}/sandbox/faults") as answer:
             assert answer.status == HTTPStatus.OK, await answer.text()
 
+    async def struck(self) -> int:
+        """How many requests the switches that are thrown have hit so far."""
+        async with self.http.get(f"{self.url}/sandbox/faults") as answer:
+            return sum(switch["struck"] for switch in orjson.loads(await answer.read()))
+
     async def ledger(self) -> list[Acceptance]:
         """Everything ever accepted, oldest first."""
         async with self.http.get(f"{self.url}/sandbox/ledger?limit=100000") as answer:
