@@ -51,6 +51,7 @@ class Answer:
     status: int
     body: dict[str, Any]
     replayed: bool
+    retry_after: float = 0.0
 
 
 @dataclass(slots=True)
@@ -117,6 +118,7 @@ class Product:
                 answer.status,
                 orjson.loads(await answer.read()),
                 "Idempotency-Replayed" in answer.headers,
+                float(answer.headers.get("Retry-After", 0)),
             )
 
     async def settle(self, *, within: float = 30.0) -> None:
