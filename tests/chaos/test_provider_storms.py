@@ -1,0 +1,86 @@
+"""Fault 21: a storm of errors; and 42: whoever holds moments of a limited sender is killed."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from dispatcher.config import Settings
+from tests.chaos.harness import Product
+from tests.chaos.people import crowd
+from tests.chaos.policies import impatient
+from tests.chaos.processes import until
+
+pytestmark = pytest.mark.timeout(120)
+
+MAILS, TEXTS = 60, 60
+TEXTS_A_SECOND = 50
+# Five texts in a row, what had left by the fifth answer, and one for each time the sender asks again;
+# of mails three requests, and ten people each time.
+FEW = 20
+
+
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    policy = impatient(tmp_path, texts_a_second=TEXTS_A_SECOND)
+    return settings.model_copy(update={"policy_file": policy})
+
+
+@pytest.mark.fault(21)
+async def test_a_storm_leaves_a_handful_in_doubt_and_the_rest_leave_after_it(
+    product: Product,
+) -> None:
+    await crowd(product.ctx, texts=TEXTS)
+    await product.providers.misbehave({"provider": "twilio", "kind": "status", "status": 503})
+    await product.start_web()
+    await product.start_workers(2)
+    await product.announce()
+
+    async def asked_again_twice() -> bool:
+        return await product.count("sender where channel = 2 and trips >= 3") == 1
+
+    await until(asked_again_twice, within=20, what="the sender should have been stopped thrice")
+    asked = await product.providers.struck()
+    assert asked <= FEW
+    assert await product.count("sender where paused_why = 'provider_unclear'") == 1
+    still_due = await product.ctx.pool.fetchval(
+        "select sum(n)::int from slice where state = 0 and not maybe_duplicate and attempt = 1"
+    )
+    assert still_due >= TEXTS - FEW
+    await product.providers.behave()
+    await product.settle()
+    told = await product.acceptances()
+    assert (len(told), set(told.values())) == (TEXTS, {1})
+    resent = await product.ctx.pool.fetchval("select sum(n)::int from slice where maybe_duplicate")
+    assert resent <= FEW
+    assert await product.count("sender where trips > 0") == 0
+    assert await product.statuses() == {"delivered": TEXTS}
+
+
+@pytest.mark.fault(42)
+async def test_a_limit_holds_though_whoever_holds_its_next_moments_is_killed(
+    product: Product,
+) -> None:
+    await crowd(product.ctx, texts=3 * TEXTS_A_SECOND)
+    await product.start_web()
+    (holder,) = await product.start_workers(1)
+    await product.announce(incident={"severity": "P0"})
+
+    async def some_left_and_more_have_moments() -> bool:
+        left = len(await product.providers.ledger())
+        held = await product.count("slice where state in (1, 2)")
+        return left > 0 and held > 1
+
+    await until(some_left_and_more_have_moments, within=20, what="sending", watched=[holder])
+    holder.send(signal.SIGKILL)
+    await product.start_workers(2)
+    await product.settle()
+    told = await product.acceptances()
+    assert (len(told), set(told.values())) == (3 * TEXTS_A_SECOND, {1})
+    times = sorted(row.at for row in await product.providers.ledger())
+    crowded = [
+        later - earlier
+        for earlier, later in zip(times, times[TEXTS_A_SECOND:], strict=False)
+        if later - earlier < 1
+    ]
+    assert crowded == []
