@@ -10,7 +10,7 @@ from dispatcher.jobs import Links
 RENEW_SQL = """
 update slice s set lease_until = clock_timestamp() + make_interval(secs => $3)
 from unnest($1::bigint[], $2::int[]) as t(id, epoch)
-where s.id = t.id and s.id = any($1::bigint[]) and s.epoch = t.epoch and s.state = 2
+where s.id = t.id and s.id = any($1::bigint[]) and s.epoch = t.epoch and s.state in (1, 2)
 returning s.id
 """
 SEEN_SQL = """
@@ -23,7 +23,7 @@ GONE_SQL = "delete from worker where id = $1"
 
 
 async def beat(ctx: Context, worker: uuid.UUID, links: Links) -> None:
-    """Renew the leases of this process's slices in flight and its own row; say how its consumers are."""
+    """Renew the leases of the slices this process holds, and its own row; say how its consumers are."""
     leases = dict(ctx.leases)
     asked, span = ctx.clock.monotonic(), ctx.settings.worker.lease_s
     async with ctx.pool.acquire() as conn:
