@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import assert_never
 
 import aiohttp
+import asyncpg
 from pydantic import SecretStr
 
 from dispatcher.config import DatabaseSettings, Settings
@@ -30,7 +31,7 @@ _BACKOFF = 'base = "5s"\ncap = "5min"'
 _HURRIED_BACKOFF = 'base = "1s"\ncap = "2s"'
 CUT_SQL = """
 select count(pg_terminate_backend(pid)) from pg_stat_activity
-where datname = current_database() and pid <> all($1::int[])
+where datname = current_database() and pid <> all($1::int[]) and pid <> pg_backend_pid()
 """
 CONNECTED_SQL = """
 select coalesce(array_agg(pid), '{}') from pg_stat_activity where datname = current_database()
@@ -131,6 +132,8 @@ async def play(nursery: Nursery, cluster: str, seed: int, folder: Path) -> Verdi
                 await product.settle(within=SETTLE_WITHIN_S)
         except* AssertionError as group:
             verdict.lost += [_in_one_line(error) for error in group.exceptions]
+        except* (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as group:
+            verdict.wrong += [f"the judge failed: {error!r}" for error in group.exceptions]
         await judge(
             product,
             verdict,
