@@ -232,9 +232,10 @@ async def test_retries_give_way_to_what_is_sent_for_the_first_time(
         await release_all(ctx)
         await ctx.pool.execute("update slice set state = 4 where state = 1 and channel = 2")
         clock.move(timedelta(seconds=1))
-    left = dict(
-        await ctx.pool.fetch("select lane, sum(n)::int from slice where state = 4 group by 1")
+    rows = await ctx.pool.fetch(
+        "select lane, sum(n)::int as n from slice where state = 4 group by 1"
     )
+    left = {row["lane"]: row["n"] for row in rows}
     share = left[RETRY_LANE] / sum(left.values())
     assert 0.15 <= share <= 0.23
     assert sum(left.values()) >= 20 * 80
