@@ -28,6 +28,7 @@ create trigger eat before insert on pgqueuer for each row execute function eat()
 """
 
 
+@pytest.mark.fault(51)
 async def test_a_queue_that_loses_every_job_and_is_emptied_again_and_again_changes_nothing(
     product: Product,
 ) -> None:

@@ -1,4 +1,4 @@
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from segments.audience import (
 )
 from segments.explain import explain
 from segments.model import MAX_ID, AudienceQuery, Channel, Db, Exclusion, SuppressionReason
+from segments.quiet import quiet_end
 from segments.suppressions import Why, add_suppression
 from tests.segments.builders import (
     KEY,
@@ -369,6 +370,38 @@ async def test_quiet_hours_are_those_of_the_contact_in_its_own_zone(
 
     assert {row["not_before"] for row in binding} == {expected}
     assert {row["not_before"] for row in not_binding} == {now}
+
+
+@pytest.mark.fault(35)
+@pytest.mark.parametrize(
+    ("zone", "change"),
+    [
+        ("Europe/Berlin", "2026-03-29T01:00+00:00"),
+        ("Europe/Berlin", "2026-10-25T01:00+00:00"),
+        ("America/New_York", "2026-03-08T07:00+00:00"),
+        ("America/New_York", "2026-11-01T06:00+00:00"),
+        ("Pacific/Auckland", "2026-04-04T14:00+00:00"),
+        ("Pacific/Auckland", "2026-09-26T14:00+00:00"),
+    ],
+)
+async def test_statement_and_program_agree_on_quiet_hours_while_the_clocks_change(
+    conn: Db, zone: str, change: str
+) -> None:
+    await put_accounts(conn, account("us", attributes={"kind": "staff"}, time_zone=zone))
+    windows = [("22:00", "01:30"), ("22:00", "02:30"), ("02:15", "02:45"), ("01:15", "06:00")]
+    for number, (start, end) in enumerate(windows):
+        hours = {"quiet_from": start, "quiet_until": end}
+        await put_contacts(
+            conn, contact(f"p{number}", "us", email=f"p{number}@example.com", **hours)
+        )
+    for minutes in range(-150, 180, 20):
+        now = datetime.fromisoformat(change) + timedelta(minutes=minutes)
+        found = await audience(conn, query(quiet_binds=True), now)
+        told = {row["contact_id"]: row["not_before"] for row in found}
+        assert [told[contact_id] for contact_id in sorted(told)] == [
+            quiet_end(now, zone, time.fromisoformat(start), time.fromisoformat(end))
+            for start, end in windows
+        ], now
 
 
 @pytest.mark.parametrize("unknown", ["Mars/Olympus", "", "not a zone"])
