@@ -17,6 +17,7 @@ import asyncpg
 from pydantic import SecretStr
 
 from dispatcher.config import DatabaseSettings, Settings
+from dispatcher.db import AWAY
 from dispatcher.rules.policy import default_policy_text
 from tests.chaos.harness import Product, product_on
 from tests.chaos.people import body, crowd
@@ -110,9 +111,17 @@ class _Installation:
             case "empty_queue":
                 await self.product.ctx.pool.execute("delete from pgqueuer")
             case "cut_connections":
-                await self.product.ctx.pool.execute(CUT_SQL, self.judges)
+                await self._cut_connections()
             case _:
                 assert_never(strike.kind)
+
+    async def _cut_connections(self) -> None:
+        """All but the judge's own, on a connection that is nobody else's."""
+        conn = await asyncpg.connect(self.product.ctx.dsn)
+        try:
+            await conn.execute(CUT_SQL, self.judges)
+        finally:
+            await conn.close()
 
 
 async def play(nursery: Nursery, cluster: str, seed: int, folder: Path) -> Verdict:
@@ -132,7 +141,7 @@ async def play(nursery: Nursery, cluster: str, seed: int, folder: Path) -> Verdi
                 await product.settle(within=SETTLE_WITHIN_S)
         except* AssertionError as group:
             verdict.lost += [_in_one_line(error) for error in group.exceptions]
-        except* (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as group:
+        except* AWAY as group:
             verdict.wrong += [f"the judge failed: {error!r}" for error in group.exceptions]
         await judge(
             product,
