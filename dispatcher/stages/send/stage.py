@@ -69,8 +69,11 @@ async def _send(ctx: Context, held: Claim, lease: Lease) -> None:
     channel = ctx.channels[ChannelKind.from_code(held.slice["channel"])]
     await reach("send.after_intent")
     parcel = await fill_in(ctx, held.slice, words, people.values())
+    if parcel.unfit:
+        unfit = Page(held, Answers.never_made(parcel.unfit))
+        await record_request(ctx, unfit, words.promise, whole=False)
     await _wait_until(ctx, held.slice["start_at"])
-    await _Sending(ctx, held, lease, channel, parcel).send(list(people))
+    await _Sending(ctx, held, lease, channel, parcel).send(list(parcel.recipients))
 
 
 async def _intend(ctx: Context, held: Claim, lease: Lease) -> tuple[Words, People] | None:
