@@ -265,7 +265,11 @@ async def test_a_day_later_nothing_is_left_of_it_and_the_ledger_still_agrees(
     old = await on_its_way(ctx)
     await send_all(ctx)
     await delivered(ctx, old, ChannelKind.EMAIL, ChannelKind.SMS)
-    await report.run(ctx, await ctx.pool.fetchval("select id from dispatch"))
+    dispatch = await ctx.pool.fetchval("select id from dispatch")
+    await report.run(ctx, dispatch)
+    async with ctx.pool.acquire() as conn:
+        # Nobody will read its report: it is over, and never looked at again.
+        assert await report.due(conn, now=ctx.now() + timedelta(hours=1)) == []
     await later(ctx, clock, 24 * 3600 + 60)
     await send_canary(canary)
     kept = await on_its_way(ctx)
