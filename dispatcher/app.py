@@ -47,6 +47,7 @@ log = structlog.get_logger(__name__)
 CONNECTIONS_PER_PROVIDER = 200
 MAINTAIN_EVERY_S = 60.0
 RELEASE_EVERY_S = 1.0
+END_WITHIN_S = 5.0
 
 
 @asynccontextmanager
@@ -148,8 +149,7 @@ async def _database_clock(pool: Pool, settings: Settings) -> AsyncIterator[Clock
         yield clock
     finally:
         following.cancel()
-        # A dead link may hold it up; then it ends with the pool.
-        await asyncio.wait([following], timeout=1)
+        await _end(following)
 
 
 async def _follow(pool: Pool, clock: DatabaseClock, every_s: float) -> None:
@@ -206,11 +206,21 @@ async def work(ctx: Context, stop: asyncio.Event) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(*tasks)
         drained.set()
-        await asyncio.gather(heart, counting)
-        await leave(ctx, worker)
+        await _end(heart, counting)
+        await _end(asyncio.create_task(leave(ctx, worker)))
         log.info("worker_stopped", worker=str(worker))
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    """Wait for tasks, but not for long: a dead link may hold them up, and they end with the pool."""
+    done, pending = await asyncio.wait(tasks, timeout=END_WITHIN_S)
+    for task in pending:
+        task.cancel()
+    for task in done:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("ended_with", task=task.get_name(), error=type(error).__name__)
 
 
 async def _follow_rules(ctx: Context, conn: Connection) -> int:

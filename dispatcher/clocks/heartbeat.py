@@ -4,8 +4,13 @@ import os
 import platform
 import uuid
 
+import structlog
+
 from dispatcher.context import Context
+from dispatcher.db import AWAY
 from dispatcher.jobs import Links
+
+log = structlog.get_logger(__name__)
 
 RENEW_SQL = """
 update slice s set lease_until = clock_timestamp() + make_interval(secs => $3)
@@ -37,5 +42,8 @@ async def beat(ctx: Context, worker: uuid.UUID, links: Links) -> None:
 
 
 async def leave(ctx: Context, worker: uuid.UUID) -> None:
-    """Take this worker off the list: it stops on purpose."""
-    await ctx.pool.execute(GONE_SQL, worker)
+    """Take this worker off the list: it stops on purpose. Without a database it is taken for dead."""
+    try:
+        await ctx.pool.execute(GONE_SQL, worker)
+    except AWAY as error:
+        log.warning("stopped_unseen", error=type(error).__name__)

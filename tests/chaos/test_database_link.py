@@ -1,6 +1,7 @@
 """Fault 13: the link to the database is dead or cut, and looks alive. Fault 47: notifications are lost."""
 
 import asyncio
+import signal
 from collections import Counter
 
 import orjson
@@ -92,7 +93,8 @@ async def test_who_is_cut_off_sends_nothing_after_the_lease_and_another_takes_ov
         left = len(await product.providers.ledger())
 
         async def awake() -> bool:
-            return said(cut_off)["lease_over_before_sending"] > 0
+            wanted_to = said(cut_off)["lease_over_before_sending"] > 0
+            return wanted_to or len(await product.providers.ledger()) > left
 
         await until(awake, within=20, what="the one cut off should want to send", watched=others)
         assert len(await product.providers.ledger()) == left
@@ -103,6 +105,19 @@ async def test_who_is_cut_off_sends_nothing_after_the_lease_and_another_takes_ov
     told = await product.acceptances()
     assert (len(told), set(told.values())) == (24, {1})
     assert (await product.differences()).total == 0
+
+
+@pytest.mark.fault(13)
+async def test_processes_that_are_told_to_stop_end_in_peace_although_the_link_is_dead(
+    product: Product,
+) -> None:
+    async with link_to(product.ctx.dsn) as link:
+        (worker,) = await product.start_workers(1, behind(link, WORKER__DRAIN_S=1))
+        web = await product.start_web(more=behind(link))
+        link.freeze()
+        for process in (web, worker):
+            process.send(signal.SIGTERM)
+        assert [await process.wait(within=30) for process in (web, worker)] == [0, 0]
 
 
 @pytest.mark.fault(47)

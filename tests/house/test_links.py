@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from dispatcher.config import DatabaseSettings
-from dispatcher.db import AWAY, DatabaseUnavailableError, Pool, open_pool, open_session
+from dispatcher.db import AWAY, Pool, open_pool, open_session
 from tests.chaos.proxy import Link, link_to
 
 # Generous: what is promised is a second and a half, twice where a transaction is undone.
@@ -51,6 +51,12 @@ async def in_a_transaction(pool: Pool) -> None:
         await conn.execute("select 1")
 
 
+async def gives_up(work: Awaitable[object]) -> bool:
+    """Whether it ends by itself, and soon, for want of a database."""
+    (outcome,) = await asyncio.wait_for(asyncio.gather(work, return_exceptions=True), SOON_S)
+    return isinstance(outcome, AWAY)
+
+
 async def until_answered(pool: Pool) -> int:
     """The connection that answers when the link is there again."""
     while True:
@@ -78,24 +84,18 @@ async def test_nothing_that_ends_or_begins_hangs_on_a_dead_link(pool: Pool, link
     session = await open_session(link.dsn, limits(link), application_name="test")
     held = await pool.acquire()
     link.freeze()
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(session.fetchval("select 1"), SOON_S)
-    with suppress(*AWAY):
-        await asyncio.wait_for(session.close(timeout=0.5), SOON_S)
-    with pytest.raises(AWAY):
-        await asyncio.wait_for(held.fetchval("select 1"), SOON_S)
-    with suppress(*AWAY):
-        await asyncio.wait_for(pool.release(held), SOON_S)
-    with pytest.raises(DatabaseUnavailableError, match="no answer within"):
-        _ = await asyncio.wait_for(open_pool(link.dsn, limits(link)), SOON_S)
-    await asyncio.wait_for(asyncio.gather(pool.close(), return_exceptions=True), SOON_S)
+    assert await gives_up(session.fetchval("select 1"))
+    await gives_up(session.close(timeout=0.5))
+    assert await gives_up(held.fetchval("select 1"))
+    await gives_up(pool.release(held))
+    assert await gives_up(open_pool(link.dsn, limits(link)))
+    await gives_up(pool.close())
 
 
 @pytest.mark.fault(14)
 async def test_who_waits_for_a_connection_that_never_comes_is_told(pool: Pool) -> None:
     held = [await pool.acquire() for _ in range(2)]
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(pool.fetchval("select 1"), SOON_S)
+    assert await gives_up(pool.fetchval("select 1"))
     for conn in held:
         await pool.release(conn)
     assert await pool.fetchval("select 1") == 1
