@@ -12,7 +12,7 @@ from dispatcher.stages import report
 from dispatcher.stages.control import withdraw
 from dispatcher.stages.release import released_event
 from dispatcher.stages.send.turn import planned, turned
-from dispatcher.stages.track import MAX_TRIES
+from dispatcher.stages.track import MAX_TRIES, look_again
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +58,7 @@ async def sweep(ctx: Context) -> None:
         for row in await conn.fetch(CANCELLED_SQL):
             async with conn.transaction():
                 await withdraw(conn, row["dispatch_id"], now=ctx.now())
+    await look_again(ctx)
 
 
 async def _due(conn: Connection, ctx: Context) -> list[Event]:
