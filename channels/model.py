@@ -235,8 +235,9 @@ class LookUp:
 class AnswersLookUps(Protocol):
     """An adapter whose provider can be asked what it did; ask with isinstance."""
 
-    async def look_up(self, question: LookUp) -> Accepted | Rejected | None:
-        """What became of it; None when the provider shows no trace or cannot say. Never raises.
+    async def look_up(self, question: LookUp) -> Accepted | Rejected | Unclear | None:
+        """What became of it; None when the provider shows no trace, or will never say. Never raises.
 
         Accepted carries the reference and the latest fact; Rejected means it left nobody's queue.
+        Unclear: there was no answer this time, and asking again may bring one.
         """

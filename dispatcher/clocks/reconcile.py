@@ -10,7 +10,7 @@ from typing import TypeAlias
 import asyncpg
 import structlog
 
-from channels.model import Accepted, AnswersLookUps, ChannelKind, LookUp, Rejected
+from channels.model import Accepted, AnswersLookUps, ChannelKind, LookUp, Rejected, Unclear
 from dispatcher.context import Context
 from dispatcher.db import AWAY, Connection, in_transaction
 from dispatcher.failpoints import reach
@@ -146,7 +146,8 @@ async def _ask(ctx: Context, slice_id: int, deadline: float) -> Answers:
     """Ask the provider, where it can be asked, what it did with each message still open.
 
     While evidence may yet come, with some of them drawn by lot; then with all. Those that there was no
-    time for are missing in the answer: nothing may be decided about them in this turn.
+    time for, or no answer this time, are missing: nothing may be decided about them in this turn. What
+    the provider did not say until they are too old to be sent again, it need not say any more.
     """
     async with ctx.pool.acquire() as conn:
         row = await conn.fetchrow(READ_SQL, slice_id)
@@ -168,8 +169,12 @@ async def _ask(ctx: Context, slice_id: int, deadline: float) -> Answers:
         some = asking[start : start + LOOK_UPS_AT_ONCE]
         questions = [_question(ctx, row, parcel, endpoint) for endpoint in some]
         found = await asyncio.gather(*(channel.look_up(question) for question in questions))
-        answers.update(zip(some, found, strict=True))
-    return answers
+        pairs = zip(some, found, strict=True)
+        said = {endpoint: answer for endpoint, answer in pairs if not isinstance(answer, Unclear)}
+        answers.update(said)
+        if len(said) < len(some):
+            break
+    return answers if row["expires_at"] > ctx.now() else dict.fromkeys(still) | answers
 
 
 def _question(ctx: Context, row: asyncpg.Record, parcel: Parcel, endpoint: int) -> LookUp:

@@ -28,7 +28,7 @@ async def sandbox() -> AsyncIterator[RunningSandbox]:
     running = await start(
         SandboxSettings(
             port=0,
-            latency=0.3,
+            latency=1.0,
             latency_jitter=0,
             deferred=0,
             bounced=0,
@@ -41,7 +41,7 @@ async def sandbox() -> AsyncIterator[RunningSandbox]:
 
 @pytest.fixture
 def settings(settings: Settings, tmp_path: Path) -> Settings:
-    policy = impatient(tmp_path, texts_a_second=10_000)
+    policy = impatient(tmp_path, texts=10_000)
     return settings.model_copy(update={"policy_file": policy})
 
 
