@@ -109,17 +109,17 @@ class _Installation:
                 await asyncio.sleep(strike.lasts)
                 victim.send(signal.SIGCONT)
             case "empty_queue":
-                await self.product.ctx.pool.execute("delete from pgqueuer")
+                await self._in_the_database("delete from pgqueuer")
             case "cut_connections":
-                await self._cut_connections()
+                await self._in_the_database(CUT_SQL, self.judges)
             case _:
                 assert_never(strike.kind)
 
-    async def _cut_connections(self) -> None:
-        """All but the judge's own, on a connection that is nobody else's."""
+    async def _in_the_database(self, statement: str, *parameters: object) -> None:
+        """On a connection of its own: one of the judge's pool may be the next to be cut."""
         conn = await asyncpg.connect(self.product.ctx.dsn)
         try:
-            await conn.execute(CUT_SQL, self.judges)
+            await conn.execute(statement, *parameters)
         finally:
             await conn.close()
 
