@@ -68,7 +68,7 @@ async def test_callbacks_are_kept_while_every_other_request_waits_for_a_connecti
         assert (await call_back(product)).status == 204
         assert await product.count("receipt_batch") == 1
         more = await product.post("/v1/updates", body(product.ctx), key="alert-more")
-        assert (more.status, more.body["type"].rsplit("/", 1)[-1]) == (503, "unavailable")
+        assert more.status == 503, more
         assert more.retry_after > 0
         assert (await call_back(product)).status == 204
         await locked.rollback()
