@@ -227,6 +227,7 @@ async def test_it_follows_the_settings_and_starts_anew_with_another_address(
     assert await ages(ctx) == {"email": 70, "sms": 70}
     other = CanarySettings(email="other@example.com", sms=BOTH.sms)
     await send_canary(with_canary(ctx, other))
+    assert await ctx.pool.fetchval("select count(*) from canary_update") == 2, "none is due"
     assert await ages(ctx) == {"email": 0, "sms": 70}
     await later(ctx, clock, 61)
     await send_canary(with_canary(ctx, other))
