@@ -74,7 +74,7 @@ async def test_a_storm_leaves_a_handful_in_doubt_and_the_rest_leave_after_it(
     assert await product.statuses() == {"delivered": TEXTS}
 
 
-@pytest.mark.fault(42)
+@pytest.mark.fault(20, 42)
 async def test_a_limit_holds_though_whoever_holds_its_next_moments_is_killed(
     product: Product,
 ) -> None:

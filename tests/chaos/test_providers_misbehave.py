@@ -9,7 +9,7 @@ from dispatcher.config import Settings
 from segments.records import ContactIn
 from tests.chaos.harness import Product
 from tests.chaos.people import WITHOUT, body, by_text, crowd
-from tests.chaos.policies import TEXTS, WINDOW_S, above_the_limit, impatient
+from tests.chaos.policies import impatient
 from tests.chaos.processes import until
 from tests.flow.story import contact, seed
 
@@ -21,8 +21,7 @@ INCIDENTS = 10
 
 @pytest.fixture
 def settings(settings: Settings, tmp_path: Path) -> Settings:
-    policy = impatient(tmp_path, texts=TEXTS, per_s=WINDOW_S)
-    return settings.model_copy(update={"policy_file": policy})
+    return settings.model_copy(update={"policy_file": impatient(tmp_path)})
 
 
 async def everybody_told_once(product: Product, people: int) -> None:
@@ -90,10 +89,8 @@ async def test_of_a_request_that_was_taken_by_half_only_the_other_half_is_sent_a
 
 
 @pytest.mark.fault(20)
-async def test_a_throttled_sender_pauses_burns_no_attempt_and_keeps_its_limit(
-    product: Product,
-) -> None:
-    await crowd(product.ctx, mails=5, texts=TEXTS + 30)
+async def test_a_throttled_sender_pauses_and_burns_no_attempt(product: Product) -> None:
+    await crowd(product.ctx, mails=5, texts=30)
     await product.providers.misbehave(
         {"provider": "sendgrid", "kind": "rate_limit", "times": 1, "retry_after": 1},
         {"provider": "twilio", "kind": "rate_limit", "times": 2},
@@ -104,9 +101,7 @@ async def test_a_throttled_sender_pauses_burns_no_attempt_and_keeps_its_limit(
     await product.settle()
     assert await product.count("sender where paused_why = 'throttled' and trips = 0") == 2
     assert await product.count("delivery where attempt > 1") == 0
-    await everybody_told_once(product, TEXTS + 35)
-    taken = [row.at for row in await product.providers.ledger() if row.provider == "twilio"]
-    assert above_the_limit(taken) == []
+    await everybody_told_once(product, 35)
 
 
 @pytest.mark.fault(19, 25)
