@@ -17,6 +17,9 @@ pytestmark = pytest.mark.timeout(120)
 # Every consumer tries again after pauses that double from 0.2 s, every clock at its own pace. What is
 # seen is a third of it; a loop without a pause would make thousands.
 FEW_A_SECOND = 60
+DOUBTED_SQL = """
+select count(*) from slice where ambiguous_at is not null and endpoint_ids && $1::bigint[]
+"""
 
 
 def behind(link: Link, **more: object) -> dict[str, object]:
@@ -62,12 +65,14 @@ async def test_answers_that_came_while_the_link_was_dead_are_recorded_when_it_is
         await until(sending, within=30, what="mails and texts should be under way")
         link.freeze()
         await asyncio.sleep(3)
-        assert len(await product.providers.ledger()) > 4
+        answered = [endpoint for _, _, endpoint in await product.acceptances()]
+        assert len(answered) > 4
         link.lose()
         await product.settle()
         assert worker.ended is None
     await everybody_told_once(product, 34)
-    assert await product.count("slice where ambiguous_at is not null") == 0
+    # An intent may have been committed without its worker being told so; of that nothing was sent.
+    assert not await product.ctx.pool.fetchval(DOUBTED_SQL, answered)
     assert said(worker)["queue_lost"] > 0
     assert sum(said(worker).values()) < 3 * FEW_A_SECOND
 
