@@ -60,13 +60,13 @@ async def test_answers_that_came_while_the_link_was_dead_are_recorded_when_it_is
         await product.announce()
 
         async def sending() -> bool:
-            return await product.count("slice where state = 2") > 1
+            return await product.count("slice where state = 2 and channel = 2") > 0
 
-        await until(sending, within=30, what="mails and texts should be under way")
+        await until(sending, within=30, what="texts should be under way", watched=[worker])
         link.freeze()
         await asyncio.sleep(3)
         answered = [endpoint for _, _, endpoint in await product.acceptances()]
-        assert len(answered) > 4
+        assert answered
         link.lose()
         await product.settle()
         assert worker.ended is None
