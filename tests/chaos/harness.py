@@ -110,10 +110,15 @@ class Product:
 
     async def post(self, path: str, body: object = None, *, key: str = "") -> Answer:
         """POST with our API key. Raises aiohttp.ClientError when web dies over it."""
+        return await self.call("POST", path, body, key=key)
+
+    async def call(self, method: str, path: str, body: object = None, *, key: str = "") -> Answer:
+        """A request with our API key, as `post`."""
         headers = {"Authorization": f"Bearer {self.key}"}
         if key:
             headers["Idempotency-Key"] = key
-        async with self.http.post(self._url(path), json=body, headers=headers) as answer:
+        url = self._url(path)
+        async with self.http.request(method, url, json=body, headers=headers) as answer:
             return Answer(
                 answer.status,
                 orjson.loads(await answer.read()),
