@@ -1,9 +1,7 @@
 """A PostgreSQL of the story's own, to be stopped, crashed and filled without disturbing other tests."""
 
 import asyncio
-import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import asyncpg
+import psutil
 
 from dispatcher.db import migrate
 from dispatcher.embedded.account import server_account
@@ -47,7 +46,11 @@ class Cluster:
     async def stop(self, how: str = "fast") -> None:
         """`fast`: sessions are told. `immediate`: they end. `kill`: the server itself is killed."""
         if how == "kill":
-            os.kill(self._pid(), signal.SIGKILL)
+            server = psutil.Process(self._pid())
+            server.kill()
+            # While it is dying it looks as if it ran; nobody may reap it.
+            while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
+                await asyncio.sleep(0.01)
         else:
             await asyncio.to_thread(self.server.stop, discard=how == "immediate")
 
