@@ -18,6 +18,7 @@ from dispatcher.embedded.account import server_account
 from dispatcher.embedded.binaries import find_binaries
 from dispatcher.embedded.folder import Folder
 from dispatcher.embedded.server import SUPERUSER, Server
+from tests.chaos.processes import until
 from tests.places import for_clusters
 
 # Nothing here survives a power cut, and nothing needs to. A commit must reach the system before it is
@@ -48,9 +49,15 @@ class Cluster:
         if how == "kill":
             server = psutil.Process(self._pid())
             server.kill()
-            # While it is dying it looks as if it ran; nobody may reap it.
-            while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
-                await asyncio.sleep(0.01)
+
+            async def dead() -> bool:
+                try:
+                    return bool(server.status() == psutil.STATUS_ZOMBIE)  # nobody may reap it
+                except psutil.NoSuchProcess:
+                    return True
+
+            # While it is dying it looks as if it ran, and nobody would start another.
+            await until(dead, within=20, what="the server should be dead")
         else:
             await asyncio.to_thread(self.server.stop, discard=how == "immediate")
 
