@@ -8,7 +8,7 @@ BIN := .venv/bin
 # The official API documents are not part of this repository; say where they are.
 CONTRACT_DIR ?= ../shared/contract
 
-.PHONY: demo test bench contract check format lock clean
+.PHONY: demo test mutants bench contract check format lock clean
 
 demo: .venv/ready
 	$(BIN)/tidings demo $(ARGS)
@@ -22,6 +22,11 @@ test: .venv/ready
 ONLY ?=
 bench: .venv/ready
 	$(BIN)/python -m benchmarks $(ONLY) $(ARGS)
+
+# Takes the guards of tests/mutants/guards.toml out of a copy, one by one: each must turn its tests red.
+# make mutants ARGS="--only epoch-at-the-intent"
+mutants: .venv/ready
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 contract: .venv/ready
 	TIDINGS_CONTRACT_SPECS=$(abspath $(CONTRACT_DIR)) $(BIN)/pytest tests/contract $(ARGS)

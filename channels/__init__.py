@@ -10,7 +10,7 @@ Add a channel in four steps:
 
 1. a word and a code in `model.ChannelKind`, a section in `settings.ChannelSettings`;
 2. a file named after the provider: its codes as a table on top, a class with `kind`, `provider`,
-   `batch_limit`, `send` and `close`, all exchanges through `transport.exchange`;
+   `batch_limit`, `atomic_batches`, `send` and `close`, all exchanges through `transport.exchange`;
    if the provider calls back or can be asked, also `receipts` (`model.TellsReceipts`) or `look_up`
    (`model.AnswersLookUps`);
 3. a line in `registry.build_channels`;

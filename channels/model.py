@@ -194,6 +194,13 @@ class Channel(Protocol):
     def batch_limit(self) -> int:
         """Recipients one request may carry; above one, the provider substitutes the slots."""
 
+    @property
+    def atomic_batches(self) -> bool:
+        """Whether the provider promises to take a request for all its recipients or for none.
+
+        Only then does proof about one of them prove that the others were taken too.
+        """
+
     async def send(self, message: Message) -> Sequence[SendResult]:
         """Answers in the order of `message.recipients`; never raises for a provider's failure."""
 
@@ -228,8 +235,9 @@ class LookUp:
 class AnswersLookUps(Protocol):
     """An adapter whose provider can be asked what it did; ask with isinstance."""
 
-    async def look_up(self, question: LookUp) -> Accepted | Rejected | None:
-        """What became of it; None when the provider shows no trace or cannot say. Never raises.
+    async def look_up(self, question: LookUp) -> Accepted | Rejected | Unclear | None:
+        """What became of it; None when the provider shows no trace, or will never say. Never raises.
 
         Accepted carries the reference and the latest fact; Rejected means it left nobody's queue.
+        Unclear: there was no answer this time, and asking again may bring one.
         """

@@ -15,23 +15,27 @@ TALKATIVE_LOGGERS: Final = ("tweepy", "oauthlib", "python_http_client", "twilio"
 
 
 def build_channels(
-    settings: ChannelSettings, *, session: aiohttp.ClientSession, public_url: str
+    settings: ChannelSettings, *, open_session: Callable[[], aiohttp.ClientSession], public_url: str
 ) -> Mapping[ChannelKind, Channel]:
     """Every channel that has credentials; one without is absent, which means not configured.
 
-    `public_url` is where providers reach us, e.g. https://status.example.com, no slash at its end.
+    Each provider gets a session, and so connections, of its own: one that hangs and holds all of them
+    takes none of another's. Who opens them closes them. `public_url` is where providers reach us, e.g.
+    https://status.example.com, no slash at its end.
     Banners are not here: nothing is sent, SQL alone makes them visible.
     """
     built: dict[ChannelKind, Channel] = {}
     if settings.sendgrid.configured:
         make = _adapter("channels.sendgrid", "SendGridChannel")
-        built[ChannelKind.EMAIL] = make(settings.sendgrid, session=session)
+        built[ChannelKind.EMAIL] = make(settings.sendgrid, session=open_session())
     if settings.twilio.configured:
         make = _adapter("channels.twilio", "TwilioChannel")
-        built[ChannelKind.SMS] = make(settings.twilio, session=session, public_url=public_url)
+        built[ChannelKind.SMS] = make(
+            settings.twilio, session=open_session(), public_url=public_url
+        )
     if settings.x.configured:
         make = _adapter("channels.x", "XChannel")
-        built[ChannelKind.SOCIAL] = make(settings.x, session=session)
+        built[ChannelKind.SOCIAL] = make(settings.x, session=open_session())
     return built
 
 

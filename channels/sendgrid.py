@@ -54,6 +54,9 @@ class SendGridChannel:
     kind: Final = ChannelKind.EMAIL
     provider: Final = _PROVIDER
     batch_limit: Final = 1000
+    # It refuses a request as a whole, but nowhere promises that what it has answered with 202, or broke off
+    # before, was queued for everybody.
+    atomic_batches: Final = False
 
     def __init__(self, settings: SendGridSettings, *, session: aiohttp.ClientSession) -> None:
         if settings.api_key is None:

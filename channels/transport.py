@@ -123,6 +123,21 @@ def from_error(provider: str, error: BaseException) -> Deferred | Unclear:
     return Unclear(detail)
 
 
+def unanswered(provider: str, error: BaseException) -> Unclear | None:
+    """What a look-up means that failed: Unclear where asking again may help, None where it will not.
+
+    `error` is a RefusedError, an UnreadableError or one of TRANSPORT_ERRORS.
+    """
+    if isinstance(error, TRANSPORT_ERRORS):
+        return Unclear(f"{provider} {type(error).__name__}")
+    if not isinstance(error, RefusedError):
+        return None
+    meant = from_status(provider, error.answer)
+    if isinstance(meant, Deferred) and meant.reason is Reason.THROTTLED:
+        return Unclear(meant.detail)
+    return meant if isinstance(meant, Unclear) else None
+
+
 def from_status(provider: str, answer: Answer) -> SendResult:
     """What a status means by itself, where the provider's body says nothing more exact."""
     status = answer.status

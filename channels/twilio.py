@@ -41,6 +41,7 @@ from channels.transport import (
     from_status,
     rebase,
     retry_after,
+    unanswered,
 )
 from channels.twilio_callbacks import CALLBACK_PATH, CallbackReader
 from channels.twilio_codes import CODES, STATUSES, Then, explain, refusal
@@ -62,6 +63,7 @@ class TwilioChannel:
     kind: Final = ChannelKind.SMS
     provider: Final = _PROVIDER
     batch_limit: Final = 1
+    atomic_batches: Final = True
 
     def __init__(
         self, settings: TwilioSettings, *, session: aiohttp.ClientSession, public_url: str
@@ -111,7 +113,7 @@ class TwilioChannel:
             fields["validity_period"] = min(max(seconds, 1), _LONGEST_VALIDITY_S)
         return fields
 
-    async def look_up(self, question: LookUp) -> Accepted | Rejected | None:
+    async def look_up(self, question: LookUp) -> Accepted | Rejected | Unclear | None:
         """The newest message to this address with this body, created at `since` or later.
 
         Listed without a date filter: that one goes by date sent, which queued messages lack.
@@ -119,9 +121,9 @@ class TwilioChannel:
         try:
             page = await self._messages.page_async(to=question.address, page_size=_LOOK_UP_LIMIT)
             candidates = [found for found in page if found.body == question.text]
-        except (RefusedError, UnreadableError, TwilioException, *TRANSPORT_ERRORS):
-            return None
-        except (ValueError, TypeError, AttributeError):
+        except (RefusedError, UnreadableError, *TRANSPORT_ERRORS) as error:
+            return unanswered(_PROVIDER, error)
+        except (TwilioException, ValueError, TypeError, AttributeError):
             return None  # the SDK's parser met a shape it does not know
         earliest = question.since - _CLOCK_SKEW
         recent = [one for one in candidates if one.date_created and one.date_created >= earliest]

@@ -40,6 +40,7 @@ from channels.transport import (
     from_error,
     from_status,
     rebase,
+    unanswered,
 )
 
 _PROVIDER = "x"
@@ -55,6 +56,7 @@ class XChannel:
     kind: Final = ChannelKind.SOCIAL
     provider: Final = _PROVIDER
     batch_limit: Final = 1
+    atomic_batches: Final = True
 
     def __init__(self, settings: XSettings, *, session: aiohttp.ClientSession) -> None:
         secrets = {
@@ -101,12 +103,12 @@ class XChannel:
             return Accepted(post_id, Fact.POSTED)
         return Rejected(Reason.DUPLICATE_POST, "x: duplicate of a post that is not in the timeline")
 
-    async def look_up(self, question: LookUp) -> Accepted | Rejected | None:
+    async def look_up(self, question: LookUp) -> Accepted | Rejected | Unclear | None:
         """Our own newest post with this text, from `since` on."""
         try:
             post_id = await self._find(question.text, since=question.since - _CLOCK_SKEW)
-        except (RefusedError, UnreadableError, *TRANSPORT_ERRORS):
-            return None
+        except (RefusedError, UnreadableError, *TRANSPORT_ERRORS) as error:
+            return unanswered(_PROVIDER, error)
         return Accepted(post_id, Fact.POSTED) if post_id is not None else None
 
     async def _find(self, text: str, *, since: datetime | None) -> str | None:

@@ -12,11 +12,13 @@ from typing import Any
 import aiohttp
 import structlog
 from aiohttp import web
+from aiohttp.client_middlewares import ClientMiddlewareType
 
 from channels.model import ChannelKind
 from channels.registry import build_channels
 from channels.social_length import weighted_length
 from dispatcher.clock import Clock, DatabaseClock, machine_wall, wrong_wall
+from dispatcher.clocks.canary import between_turns, send_canary
 from dispatcher.clocks.heartbeat import beat, leave
 from dispatcher.clocks.maintenance import maintain
 from dispatcher.clocks.reconcile import reconcile
@@ -34,7 +36,7 @@ from dispatcher.metrics import timed_requests
 from dispatcher.pipeline import CONSUMERS, PIPELINE, URGENT_PRIORITY, Wire
 from dispatcher.rules.policy import load_policy
 from dispatcher.senders import PROVIDERS, sync_senders
-from dispatcher.watch import Watch
+from dispatcher.watch import Watch, between_looks
 from dispatcher.web import keep_worker_metrics, make_runner, own_checks
 from segments.rules import SHIPPED_RULES, load_rules
 from segments.store import ensure_segments
@@ -45,6 +47,7 @@ log = structlog.get_logger(__name__)
 CONNECTIONS_PER_PROVIDER = 200
 MAINTAIN_EVERY_S = 60.0
 RELEASE_EVERY_S = 1.0
+END_WITHIN_S = 5.0
 
 
 @asynccontextmanager
@@ -70,14 +73,7 @@ async def running(
         pool = await stack.enter_async_context(_pool(dsn, settings, patient=patient))
         if clock is None:
             clock = await stack.enter_async_context(_database_clock(pool, settings))
-        session = await stack.enter_async_context(
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS_PER_PROVIDER),
-                cookie_jar=aiohttp.DummyCookieJar(),  # no provider has anything to remember of us
-                timeout=aiohttp.ClientTimeout(total=60),
-                middlewares=[timed_requests(_providers(settings), clock.monotonic)],
-            )
-        )
+        middleware = timed_requests(_providers(settings), clock.monotonic)
         direct = settings.database.session_url
         ctx = Context(
             settings=settings,
@@ -89,7 +85,9 @@ async def running(
             policy=policy,
             segment_rules=load_rules(settings.segment_rules_file or SHIPPED_RULES),
             channels=build_channels(
-                settings.channels, session=session, public_url=settings.public_url
+                settings.channels,
+                open_session=partial(_open_session, stack, middleware),
+                public_url=settings.public_url,
             ),
         )
         async with pool.acquire() as conn:
@@ -97,6 +95,17 @@ async def running(
                 await migrate(conn)
             await sync_senders(conn, ctx, now=ctx.now())
         yield ctx
+
+
+def _open_session(stack: AsyncExitStack, middleware: ClientMiddlewareType) -> aiohttp.ClientSession:
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS_PER_PROVIDER),
+        cookie_jar=aiohttp.DummyCookieJar(),  # no provider has anything to remember of us
+        timeout=aiohttp.ClientTimeout(total=60),
+        middlewares=[middleware],
+    )
+    stack.push_async_callback(session.close)
+    return session
 
 
 def _providers(settings: Settings) -> dict[str, str]:
@@ -140,8 +149,7 @@ async def _database_clock(pool: Pool, settings: Settings) -> AsyncIterator[Clock
         yield clock
     finally:
         following.cancel()
-        # A dead link may hold it up; then it ends with the pool.
-        await asyncio.wait([following], timeout=1)
+        await _end(following)
 
 
 async def _follow(pool: Pool, clock: DatabaseClock, every_s: float) -> None:
@@ -158,13 +166,9 @@ async def serve(ctx: Context, stop: asyncio.Event) -> None:
         await site.start()
         log.info("web_listening", host=ctx.settings.web.host, port=ctx.settings.web.port)
         watch = Watch(ctx, partial(own_checks, runner.app))
-        await tick(watch.turn, every_s=_between_looks(ctx), stop=stop)
+        await tick(watch.turn, every_s=between_looks(ctx.settings), stop=stop)
     finally:
         await runner.cleanup()
-
-
-def _between_looks(ctx: Context) -> float:
-    return ctx.settings.worker.heartbeat_s / 2
 
 
 async def work(ctx: Context, stop: asyncio.Event) -> None:
@@ -202,11 +206,21 @@ async def work(ctx: Context, stop: asyncio.Event) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(*tasks)
         drained.set()
-        await asyncio.gather(heart, counting)
-        await leave(ctx, worker)
+        await _end(heart, counting)
+        await _end(asyncio.create_task(leave(ctx, worker)))
         log.info("worker_stopped", worker=str(worker))
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    """Wait for tasks, but not for long: a dead link may hold them up, and they end with the pool."""
+    done, pending = await asyncio.wait(tasks, timeout=END_WITHIN_S)
+    for task in pending:
+        task.cancel()
+    for task in done:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("ended_with", task=task.get_name(), error=type(error).__name__)
 
 
 async def _follow_rules(ctx: Context, conn: Connection) -> int:
@@ -238,7 +252,12 @@ def _loops(ctx: Context, links: Links, stop: asyncio.Event) -> list[Coroutine[An
     return [
         *(consume(connect, item, pace=pace, links=links, stop=stop) for item in consumers),
         *(tick(partial(turn, ctx), every_s=every, stop=stop) for turn, every in clocks),
-        tick(Watch(ctx).turn, every_s=_between_looks(ctx), stop=stop),
+        tick(
+            partial(send_canary, ctx),
+            every_s=between_turns(ctx.settings.canary.every_s),
+            stop=stop,
+        ),
+        tick(Watch(ctx).turn, every_s=between_looks(ctx.settings), stop=stop),
         keep_worker_metrics(ctx, stop),
     ]
 

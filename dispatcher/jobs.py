@@ -23,7 +23,10 @@ log = structlog.get_logger(__name__)
 Handler = Callable[[int, int], Awaitable[None]]
 """Is given the row's id and the priority of the job."""
 
+FIRST_PAUSE_S = 0.2
 RECONNECT_CAP_S = 15.0
+# A session that lasted so long was no failed attempt.
+HEALTHY_S = 2.0
 WAITING_SQL = """
 select dedupe_key from pgqueuer
 where dedupe_key = any($1::text[]) and status in ('queued', 'picked') and dedupe_key is not null
@@ -122,14 +125,14 @@ async def consume(
     stop: asyncio.Event,
 ) -> None:
     """Run the consumer's handlers until `stop`; reconnects with jitter, never gives up, never spins."""
-    pause = 0.2
+    pause, clock = FIRST_PAUSE_S, asyncio.get_running_loop().time
     while not stop.is_set():
+        began = clock()
         try:
             conn = await connect()
             links.lost.discard(consumer.name)
             try:
                 await _run_manager(conn, consumer, pace=pace, stop=stop)
-                pause = 0.2
             finally:
                 with suppress(*AWAY):
                     await conn.close(timeout=2)
@@ -138,6 +141,8 @@ async def consume(
             log.warning("queue_lost", consumer=consumer.name, error=type(error).__name__)
         if not stop.is_set():
             links.lost.add(consumer.name)
+            # One loss a day is no reason to be slower each day.
+            pause = FIRST_PAUSE_S if clock() - began > HEALTHY_S else pause
             # Jitter keeps a fleet from reconnecting in step.
             await _sleep_or_stop(stop, pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, RECONNECT_CAP_S)
@@ -167,7 +172,11 @@ def _as_job(name: str, handler: Handler) -> Callable[[Job], Awaitable[None]]:
     async def run(job: Job) -> None:
         key = int(job.payload or b"0")
         with structlog.contextvars.bound_contextvars(job=name, key=key):
-            await handler(key, job.priority)
+            try:
+                await handler(key, job.priority)
+            except AWAY as error:
+                # Not this job's fault: the sweep publishes its row again, and one line says enough.
+                log.warning("job_cut_short", error=type(error).__name__, detail=str(error)[:200])
 
     return run
 

@@ -76,6 +76,12 @@ def configure_logging(
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("pgqueuer").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """A queue whose connection is gone says so ten times a second, with a traceback; we say it once."""
+    return "flush failed" not in record.getMessage().lower()
 
 
 def mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -20,7 +20,10 @@ def quiet_end(now: datetime, zone: str, quiet_from: time, quiet_until: time) -> 
     if not quiet:
         return now
     day = local.date() if clock < quiet_until else local.date() + timedelta(days=1)
-    return datetime.combine(day, quiet_until, tzinfo=there).astimezone(UTC)
+    # Where the clocks go back, an hour comes round again, and quiet hours that end in it end the second time;
+    # where they go forward, one that is skipped ends when it would have. `fold` is a guess at either.
+    end = datetime.combine(day, quiet_until, tzinfo=there)
+    return max(end.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
 
 
 def _known(zone: str) -> tzinfo:

@@ -38,7 +38,7 @@ def there(instant: str, zone: str) -> str:
     moment = datetime.fromisoformat(instant)
     try:
         local = moment.astimezone(ZoneInfo(zone))
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    except (ZoneInfoNotFoundError, ValueError, OSError, OverflowError):
         return ""
     day = "" if local.date() == moment.date() else f" on {_date(local)}"
     return f" ({local:%H:%M} in {city}{day})"

@@ -21,7 +21,7 @@ from dispatcher.config import Settings
 from dispatcher.db import Connection, database_clock, describe, open_pool
 from dispatcher.embedded import embedded_postgres
 from dispatcher.rules.policy import PolicyError, load_policy
-from dispatcher.watch import Check, State, listener, look, standing, workers
+from dispatcher.watch import Check, Facts, State, listener, look, standing, workers
 from dispatcher.web.health import schema
 from segments.rules import SHIPPED_RULES, RulesError, load_rules
 from templates.render import TemplateError, check_templates
@@ -221,17 +221,26 @@ async def _operation(conn: Connection, settings: Settings) -> list[Finding]:
     return [
         _finding(workers(facts.workers, limits.worker_s), Mark.NOTE),
         *(_finding(check) for check in standing(facts, limits)),
-        *_canaries(settings),
+        *_canaries(settings, facts),
         Finding("api keys", Mark.RIGHT, f"{keys} usable")
         if keys
         else Finding("api keys", Mark.NOTE, "none", "Make one: tidings keys create NAME"),
     ]
 
 
-def _canaries(settings: Settings) -> Iterator[Finding]:
+def _canaries(settings: Settings, facts: Facts) -> Iterator[Finding]:
     sends = {ChannelKind.EMAIL: settings.sendgrid, ChannelKind.SMS: settings.twilio}
     for kind, section in sends.items():
-        if section.configured and kind not in settings.canary.addresses:
+        if not section.configured or kind in facts.canaries:
+            continue
+        if kind in settings.canary.addresses:
+            detail = "no worker sends it"
+            mend = (
+                "Start one; the policy must use the channel at P1 for the segment of an account "
+                "without attributes, which must not be one that is always told."
+            )
+            yield Finding(f"{kind} canary", Mark.NOTE, detail, mend)
+        else:
             detail = "off: with nothing to send, nobody notices that nothing would arrive"
             mend = f"Set TIDINGS_CANARY__{kind.name} to an address nobody reads."
             yield Finding(f"{kind} canary", Mark.NOTE, detail, mend)

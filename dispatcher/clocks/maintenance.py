@@ -1,8 +1,10 @@
-"""Maintenance: partitions ahead of time, old keys, exports and events away, the queue's log short."""
+"""Maintenance: partitions ahead of time, what is old away, the queue's log short."""
 
 from datetime import timedelta
 
+from dispatcher.clocks.forgetting import forget_canaries
 from dispatcher.context import Context
+from dispatcher.db import in_transaction
 from dispatcher.intake.events import trim_events
 from dispatcher.jobs import trim
 from dispatcher.stages import report
@@ -28,3 +30,4 @@ async def maintain(ctx: Context) -> None:
         await report.remove_expired(conn, now=now)
         await trim_events(conn, now=now)
         await trim(conn)
+    await in_transaction(ctx.pool, forget_canaries, rng=ctx.rng)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import asyncpg
 import structlog
 
-from channels.model import Accepted, AnswersLookUps, ChannelKind, LookUp, Rejected
+from channels.model import Accepted, AnswersLookUps, ChannelKind, LookUp, Rejected, Unclear
 from dispatcher.context import Context
 from dispatcher.db import AWAY, Connection, in_transaction
 from dispatcher.failpoints import reach
@@ -99,19 +99,25 @@ def _where(row: asyncpg.Record) -> tuple[int, int, int, Sequence[int]]:
 
 
 async def _by_evidence(ctx: Context, slice_id: int, conn: Connection) -> None:
-    """Receipts with our keys settle their rows; SendGrid takes a request whole, so one proves all."""
+    """Receipts with our keys settle their rows; one proves a request where its provider takes all or none."""
     row = await conn.fetchrow(LOCK_SQL, slice_id)
     if row is None:
         return
     still = await _open(conn, row)
     proved = [item["endpoint_id"] for item in still if item["evidence"] & TAKEN_MASK]
-    if row["channel"] == ChannelKind.EMAIL.code and await conn.fetchval(
+    if _all_or_none(ctx, row) and await conn.fetchval(
         PROVED_SQL, *_where(row), slice_id, TAKEN_MASK
     ):
         proved = [item["endpoint_id"] for item in still]
     await _accept(conn, ctx, row, proved)
     if len(proved) == len(still):
         await _close(conn, ctx, row)
+
+
+def _all_or_none(ctx: Context, row: asyncpg.Record) -> bool:
+    """Whether the slice left in one request, and who takes one of it takes all."""
+    channel = ctx.channels.get(ChannelKind.from_code(row["channel"]))
+    return channel is not None and channel.batch_limit > 1 and channel.atomic_batches
 
 
 async def _accept(
@@ -140,7 +146,8 @@ async def _ask(ctx: Context, slice_id: int, deadline: float) -> Answers:
     """Ask the provider, where it can be asked, what it did with each message still open.
 
     While evidence may yet come, with some of them drawn by lot; then with all. Those that there was no
-    time for are missing in the answer: nothing may be decided about them in this turn.
+    time for, or no answer this time, are missing: nothing may be decided about them in this turn. What
+    the provider did not say until they are too old to be sent again, it need not say any more.
     """
     async with ctx.pool.acquire() as conn:
         row = await conn.fetchrow(READ_SQL, slice_id)
@@ -162,8 +169,12 @@ async def _ask(ctx: Context, slice_id: int, deadline: float) -> Answers:
         some = asking[start : start + LOOK_UPS_AT_ONCE]
         questions = [_question(ctx, row, parcel, endpoint) for endpoint in some]
         found = await asyncio.gather(*(channel.look_up(question) for question in questions))
-        answers.update(zip(some, found, strict=True))
-    return answers
+        pairs = zip(some, found, strict=True)
+        said = {endpoint: answer for endpoint, answer in pairs if not isinstance(answer, Unclear)}
+        answers.update(said)
+        if len(said) < len(some):
+            break
+    return answers if row["expires_at"] > ctx.now() else dict.fromkeys(still) | answers
 
 
 def _question(ctx: Context, row: asyncpg.Record, parcel: Parcel, endpoint: int) -> LookUp:

@@ -12,7 +12,7 @@ from dispatcher.stages import report
 from dispatcher.stages.control import withdraw
 from dispatcher.stages.release import released_event
 from dispatcher.stages.send.turn import planned, turned
-from dispatcher.stages.track import MAX_TRIES
+from dispatcher.stages.track import MAX_TRIES, look_again
 
 log = structlog.get_logger(__name__)
 
@@ -20,10 +20,11 @@ UPDATES_SQL = """
 select id, state, severity from incident_update where state in ('accepted', 'composed', 'approved')
 order by severity, id desc limit 200
 """
-# Released but not begun: its job is lost, or about to start; the epoch decides if both try.
+# Released and in nobody's hands: its job is lost, or about to start; the epoch decides if both try.
 RELEASED_SQL = f"""
 select id, lane, channel, start_at from slice
-where state = {SliceState.RELEASED:d} and start_at < $1::timestamptz - interval '2 seconds' limit 500
+where state = {SliceState.RELEASED:d} and start_at < $1::timestamptz - interval '2 seconds'
+  and (lease_until is null or lease_until < clock_timestamp()) limit 500
 """
 # The lease is the one thing compared with the database's clock: workers' clocks may differ.
 LOST_SQL = f"""
@@ -57,6 +58,7 @@ async def sweep(ctx: Context) -> None:
         for row in await conn.fetch(CANCELLED_SQL):
             async with conn.transaction():
                 await withdraw(conn, row["dispatch_id"], now=ctx.now())
+    await look_again(ctx)
 
 
 async def _due(conn: Connection, ctx: Context) -> list[Event]:

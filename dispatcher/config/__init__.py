@@ -6,6 +6,7 @@
 from dispatcher.config.load import SettingsError, environment_names, load_settings
 from dispatcher.config.model import (
     BannerSettings,
+    CanarySettings,
     DatabaseSettings,
     EmbeddedSettings,
     MetricsSettings,
@@ -20,6 +21,7 @@ from dispatcher.config.secret import signing_secret
 
 __all__ = [
     "BannerSettings",
+    "CanarySettings",
     "DatabaseSettings",
     "EmbeddedSettings",
     "MetricsSettings",

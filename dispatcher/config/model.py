@@ -121,6 +121,7 @@ class WorkerSettings(_Group):
     reconcile_window_s: PositiveFloat = 120
     sweep_every_s: PositiveFloat = 3
     drain_s: PositiveFloat = 25
+    park_receipts_s: PositiveFloat = 900
 
     @model_validator(mode="after")
     def _a_lease_outlives_a_missed_heartbeat(self) -> Self:

@@ -22,6 +22,12 @@ STATEMENTS_KEPT: Final = 100
 # A process that is frozen inside a transaction must not hold its locks against all the others.
 _IDLE_IN_TRANSACTION_S: Final = 10
 _PROBES: Final = 3
+_BROKEN: Final = (
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,  # it ended while it was being prepared, as it does while servers restart
+    asyncpg.InternalClientError,
+)
 
 
 class DatabaseUnavailableError(Exception):
@@ -92,7 +98,7 @@ async def open_pool(
             command_timeout=longest,
             **_how(limits, application_name, sessions=not limits.transaction_pooler),
         )
-    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError) as error:
+    except (OSError, ValueError, *_BROKEN) as error:
         raise DatabaseUnavailableError(_sentence(dsn, error)) from None
     async with pool.acquire() as conn:
         version = conn.get_server_version().major

@@ -41,15 +41,18 @@ async def in_transaction(
     *,
     rng: Random,
     attempts: int = 4,
+    wait_s: float | None = None,
 ) -> T:
     """Run `work` in a transaction; begin again, at most `attempts` times, after a conflict.
+
+    `wait_s`: for a free connection, else as long as the pool thinks fit; TimeoutError after that.
 
     Only a deadlock or a serialization failure is a conflict: PostgreSQL has then undone everything.
     The last one is raised as it is. `work` must have no effect outside the transaction.
     """
     for attempt in range(1, attempts + 1):
         try:
-            async with pool.acquire() as conn, conn.transaction():
+            async with pool.acquire(timeout=wait_s) as conn, conn.transaction():
                 return await work(conn)
         except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as conflict:
             if attempt == attempts:

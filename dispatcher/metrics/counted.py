@@ -24,6 +24,11 @@ INTAKE_REJECTED: Final = Counter(
 RECEIPTS: Final = Counter(
     "tidings_receipts", "Facts about our messages that a provider reported.", ["provider"]
 )
+RECEIPTS_UNMATCHED: Final = Counter(
+    "tidings_receipts_unmatched",
+    "Facts with a key of ours for which no delivery turned up within a quarter of an hour.",
+    ["channel"],
+)
 DELIVERIES: Final = Counter(
     "tidings_deliveries",
     "Deliveries that came to a status after they were planned; one may come to several in turn.",

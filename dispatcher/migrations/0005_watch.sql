@@ -35,11 +35,13 @@ create table canary (
 create table canary_update (
     update_id    bigint primary key,
     incident_id  bigint not null references incident,
-    at           timestamptz not null,
-    heard        smallint[] not null default '{}'
+    at           timestamptz not null
 );
 create index canary_update_by_age on canary_update (at);
 
--- Of the canary: in nobody's lists and counts.
+-- In nobody's lists.
 alter table incident add column canary boolean not null default false;
-alter table account add column canary boolean not null default false;
+
+-- Canaries are removed after a day, their words after their slices; to look for slices that still want the
+-- words would read them all.
+alter table slice drop constraint slice_rendering_id_fkey;

@@ -20,6 +20,7 @@ class Decision(IntEnum):
     ALREADY_TOLD = 107
     UNSUBSCRIBED = 108
     ADDRESS_CHANGED = 109
+    NOT_FILLED_IN = 110
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,11 @@ REASONS: dict[int, Words] = {
         "address_changed",
         "The address was changed or removed before it left",
         "Tell them yourself.",
+    ),
+    Decision.NOT_FILLED_IN: Words(
+        "not_filled_in",
+        "No message could be made for this person",
+        "Tell them yourself, and report the fault: the log names it.",
     ),
 }
 

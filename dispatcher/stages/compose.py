@@ -7,7 +7,7 @@ import structlog
 
 from channels.model import ChannelKind
 from dispatcher.context import Context
-from dispatcher.db import Connection, one_row
+from dispatcher.db import AWAY, Connection, one_row
 from dispatcher.failpoints import reach
 from dispatcher.ids import PAGE_KINDS
 from dispatcher.jobs import Event, publish
@@ -37,12 +37,28 @@ select $1, r.* from jsonb_to_recordset($2) as r(
     segment text, channel smallint, locale text, parts jsonb, slots jsonb, hash text, units smallint)
 on conflict do nothing
 """
-COMPOSED_SQL = "update incident_update set state = $2, state_detail = $3 where id = $1"
+COMPOSED_SQL = """
+update incident_update set state = $2, state_detail = $3 where id = $1 and state = 'accepted'
+"""
 TITLE_SQL = "update incident set subject_title = $2 where id = $1 and subject_title = ''"
 
 
 async def run(ctx: Context, update_id: int) -> None:
-    """Render one accepted update; wording that cannot be made stops it visibly, with the reason."""
+    """Render one accepted update; wording that cannot be made stops it visibly, with the reason.
+
+    What breaks over it now would break over it again: an error of ours stops it, too.
+    """
+    try:
+        await _compose(ctx, update_id)
+    except AWAY:
+        raise
+    except Exception as error:
+        log.exception("compose_broke", update_id=update_id)
+        why = f"this program failed to word it ({type(error).__name__}): see the log, and report it"
+        await ctx.pool.execute(COMPOSED_SQL, update_id, "failed", why)
+
+
+async def _compose(ctx: Context, update_id: int) -> None:
     async with ctx.pool.acquire() as conn, conn.transaction():
         update = await conn.fetchrow(CLAIM_SQL, update_id)
         if update is None:

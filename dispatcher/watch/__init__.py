@@ -11,7 +11,7 @@ from dispatcher.watch.checks import (
     workers,
 )
 from dispatcher.watch.facts import Facts, look
-from dispatcher.watch.lookout import Lookout
+from dispatcher.watch.lookout import Lookout, between_looks
 from dispatcher.watch.sql import WORKERS_SQL
 from dispatcher.watch.turn import Watch
 
@@ -22,6 +22,7 @@ __all__ = [
     "Lookout",
     "State",
     "Watch",
+    "between_looks",
     "listener",
     "look",
     "standing",

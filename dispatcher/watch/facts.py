@@ -11,6 +11,7 @@ from channels.model import ChannelKind
 from channels.pacing import BucketState, Limit, units_left
 from dispatcher.config import Settings
 from dispatcher.db import Connection, one_row
+from dispatcher.rules.canary import SILENT_AFTER
 from dispatcher.rules.states import SliceState
 from dispatcher.watch.sql import (
     CANARIES_SQL,
@@ -103,10 +104,6 @@ class Facts:
         return max(self.steps.values(), default=0.0)
 
 
-# A message may take its while without having been silenced.
-_SILENT_AFTER: Final = 3
-
-
 async def look(conn: Connection, settings: Settings, *, now: datetime) -> Facts:
     """Ask the database. Raises what asyncpg raises, also when it takes longer than five seconds."""
     limits = settings.watch
@@ -135,7 +132,7 @@ async def look(conn: Connection, settings: Settings, *, now: datetime) -> Facts:
             transaction_s=await conn.fetchval(TRANSACTION_SQL),
             canaries={
                 ChannelKind.from_code(row["channel"]): Canary(
-                    row["age_s"], _SILENT_AFTER * row["every_s"]
+                    row["age_s"], SILENT_AFTER * row["every_s"]
                 )
                 for row in await conn.fetch(CANARIES_SQL)
             },

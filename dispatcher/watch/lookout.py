@@ -6,14 +6,26 @@ from typing import Final
 
 import asyncpg
 
+from dispatcher.config import Settings
 from dispatcher.context import Context
 from dispatcher.db import AWAY
 from dispatcher.watch.facts import Facts, look
 
-FRESH_S: Final = 5.0
-COST_SHARE: Final = 0.01
-"""Of its time, the database is to be busy with looks at most."""
+# Of its time, the database is to be busy with looks at most; but when it is slow, people want to know.
+_COST_SHARE: Final = 0.01
+_LONGEST_REST: Final = 6
 _POOL_WAIT_S: Final = 2.0
+
+
+def between_looks(settings: Settings) -> float:
+    """How often anybody needs to look, in seconds: workers say twice as seldom how they are."""
+    return settings.worker.heartbeat_s / 2
+
+
+def rest_after(settings: Settings, spent_s: float) -> float:
+    """How long a look that took so long is to serve, in seconds."""
+    least = between_looks(settings)
+    return min(max(least, spent_s / _COST_SHARE), _LONGEST_REST * least)
 
 
 @dataclass(slots=True)
@@ -33,7 +45,7 @@ class Lookout:
                 began = clock.monotonic()
                 self._facts = await self._ask()
                 spent = clock.monotonic() - began
-                self._until = began + max(FRESH_S, spent / COST_SHARE)
+                self._until = began + rest_after(self.ctx.settings, spent)
         return self._facts
 
     async def _ask(self) -> Facts | None:

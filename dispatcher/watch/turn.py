@@ -11,7 +11,7 @@ from dispatcher.context import Context
 from dispatcher.db import AWAY, Connection, in_transaction
 from dispatcher.watch.checks import Check, State, standing, workers
 from dispatcher.watch.facts import look
-from dispatcher.watch.lookout import COST_SHARE
+from dispatcher.watch.lookout import between_looks, rest_after
 
 log = structlog.get_logger(__name__)
 
@@ -57,15 +57,14 @@ class Watch:
         self._compare([database, *self.own()])
 
     async def _look(self) -> None:
-        ctx, every_s = self.ctx, self.ctx.settings.worker.heartbeat_s / 2
+        ctx = self.ctx
         async with ctx.pool.acquire() as conn:
-            if not await conn.fetchval(TAKE_TURN_SQL, every_s):
+            if not await conn.fetchval(TAKE_TURN_SQL, between_looks(ctx.settings)):
                 return
             began = ctx.clock.monotonic()
             facts = await look(conn, ctx.settings, now=ctx.now())
-            spent_s = ctx.clock.monotonic() - began
-            if spent_s / COST_SHARE > every_s:
-                await conn.execute(REST_SQL, spent_s / COST_SHARE)
+            rest_s = rest_after(ctx.settings, ctx.clock.monotonic() - began)
+            await conn.execute(REST_SQL, rest_s)
         limits = ctx.settings.watch
         found = [workers(facts.workers, limits.worker_s), *standing(facts, limits)]
         stopped = {check.name: check for check in found if check.state is not State.OK}

@@ -14,6 +14,7 @@ from dispatcher.web.boundary import (
 )
 from dispatcher.web.health import LOOKOUT
 from dispatcher.web.reading import RECEIPT_LIMIT
+from dispatcher.web.receipts import keep_reserved
 from dispatcher.web.report_page.live import LIVE, Live, end_watches
 from dispatcher.web.routes import ROUTES
 from dispatcher.web.routing import as_aiohttp
@@ -34,6 +35,7 @@ def create_app(ctx: Context) -> web.Application:
     app[HUB] = Hub(ctx)
     app[LOOKOUT] = Lookout(ctx)
     app.cleanup_ctx.append(keep_hub)
+    app.cleanup_ctx.append(keep_reserved)
     app.on_shutdown.append(end_streams)
     app[LIVE] = Live(ctx)
     app.on_shutdown.append(end_watches)

@@ -83,7 +83,7 @@ async def delete_contact(call: Plain) -> Reply:
         thing = f"contact:{number}"
         await note(conn, at=now, actor=call.actor, action="contact.erase", thing=thing)
 
-    await in_transaction(ctx.pool, work, rng=ctx.rng)
+    await in_transaction(ctx.pool, work, rng=ctx.rng, wait_s=POOL_WAIT_S)
     return Reply(Stored(result="erased"))
 
 
@@ -104,7 +104,7 @@ async def _put(
             await note(conn, at=ctx.now(), actor=actor, action=f"{kind}.put", thing=thing)
         return outcome
 
-    outcome = await in_transaction(ctx.pool, work, rng=ctx.rng)
+    outcome = await in_transaction(ctx.pool, work, rng=ctx.rng, wait_s=POOL_WAIT_S)
     if outcome.problems:
         problems = [
             FieldProblem(f"/{item.field.replace('.', '/')}", "refused", item.reason)

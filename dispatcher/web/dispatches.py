@@ -123,7 +123,7 @@ async def _decide(
         )
         return counts
 
-    counts = await in_transaction(call.ctx.pool, work, rng=call.ctx.rng)
+    counts = await in_transaction(call.ctx.pool, work, rng=call.ctx.rng, wait_s=POOL_WAIT_S)
     view = DispatchControlled(
         dispatch_id=text, changed=counts.changed, deliveries=dict(counts.by_status)
     )

@@ -91,7 +91,7 @@ async def post_export(call: Call[ExportIn, NoQuery]) -> Reply:
         )
         return await find_export(conn, number, now=now)
 
-    view = _view(ctx, await in_transaction(ctx.pool, work, rng=ctx.rng))
+    view = _view(ctx, await in_transaction(ctx.pool, work, rng=ctx.rng, wait_s=POOL_WAIT_S))
     return Reply(view, 202, {"Location": f"/v1/exports/{view.id}"})
 
 

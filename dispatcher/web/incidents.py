@@ -27,7 +27,8 @@ left join lateral (
     where incident_id = i.id and state not in ('draft', 'cancelled') order by seq desc limit 1) u on true
 """
 LIST_SQL = f"""{INCIDENT_COLUMNS}
-where ($1::bigint is null or i.id < $1) and ($2::boolean is null or (i.resolved_at is null) = $2)
+where not i.canary and ($1::bigint is null or i.id < $1)
+  and ($2::boolean is null or (i.resolved_at is null) = $2)
 order by i.id desc limit $3
 """
 ONE_SQL = f"{INCIDENT_COLUMNS} where i.id = $1"

@@ -150,6 +150,8 @@ def _by_channel(facts: Facts) -> Iterator[Metric]:
         "tidings_sender_paused", "Senders that rest, and why.", labels=["channel", "reason"]
     )
     for kind, rest in facts.resting.items():
+        if rest.until is None:
+            continue
         paused.add_metric([kind, one_of(rest.why, _REASONS) if rest.why else OTHER], 1)
     unheard = family("tidings_unheard_age_seconds", "Since when messages are out and nobody calls.")
     for kind in facts.tokens:

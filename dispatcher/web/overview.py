@@ -6,6 +6,7 @@ import asyncpg
 
 from channels.model import ChannelKind
 from channels.pacing import BucketState, Limit, units_left
+from dispatcher.rules.canary import CANARY
 from dispatcher.web.answers import Reply
 from dispatcher.web.models import ChannelList, ChannelView, SegmentList, SegmentView, Sender, Window
 from dispatcher.web.routing import POOL_WAIT_S, Plain
@@ -15,8 +16,9 @@ select id, channel, provider, identity, configured, limits, paused_until, paused
 order by channel, configured desc, id
 """
 BUCKETS_SQL = "select sender_id, seconds, next_free, cells, cell_no from bucket"
-SEGMENTS_SQL = """
-select segment, count(*) as n from account where removed_at is null group by segment
+SEGMENTS_SQL = f"""
+select segment, count(*) as n from account
+where removed_at is null and external_id <> '{CANARY}' group by segment
 """
 
 

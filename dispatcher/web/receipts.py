@@ -4,22 +4,43 @@ Never 2xx without storage, so that the provider tries again; never 500 for what 
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
 
+import asyncpg
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from channels.model import ForgedReceiptError, MalformedReceiptError, Receipt, TellsReceipts
+from dispatcher.db import open_pool
 from dispatcher.failpoints import reach
 from dispatcher.metrics import RECEIPTS
 from dispatcher.rules.problem import not_found
 from dispatcher.stages import track
 from dispatcher.web.answers import WebRefusedError
+from dispatcher.web.boundary import CONTEXT
 from dispatcher.web.reading import RECEIPT_LIMIT, read_bytes
 from dispatcher.web.routing import POOL_WAIT_S, Call
 
 _COMPRESSES = "sendgrid"
 # Verifying and parsing a megabyte of events takes tens of milliseconds: off the event loop.
 _LARGE = 64 * 1024
+
+RESERVED: Final = web.AppKey("receipts_pool", asyncpg.Pool)
+
+
+async def keep_reserved(app: web.Application) -> AsyncIterator[None]:
+    """Connections for what providers tell, which no other request can hold.
+
+    Providers do not ask for ever, and what they tell is the evidence that settles doubt.
+    """
+    ctx = app[CONTEXT]
+    limits = ctx.settings.database
+    size = (1, limits.receipts_pool_max)
+    pool = await open_pool(ctx.dsn, limits, application_name="tidings-receipts", size=size)
+    app[RESERVED] = pool
+    yield
+    pool.terminate()
 
 
 class AnyQuery(BaseModel):
@@ -45,7 +66,7 @@ async def post_receipts(call: Call[None, AnyQuery]) -> web.Response:
     except MalformedReceiptError:
         raise WebRefusedError("malformed-receipt") from None
     await reach("receipts.before_store")
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+    async with call.request.app[RESERVED].acquire(timeout=POOL_WAIT_S) as conn:
         kept = await track.store(conn, call.ctx, provider, receipts, now=call.ctx.now())
     await reach("receipts.after_store")
     RECEIPTS.labels(provider).inc(kept)

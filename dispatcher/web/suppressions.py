@@ -80,7 +80,7 @@ async def add(call: Call[SuppressionIn, NoQuery]) -> Reply:
             await note(conn, at=now, actor=call.actor, action="suppression.add", thing=body.channel)
         return added
 
-    added = await in_transaction(ctx.pool, work, rng=ctx.rng)
+    added = await in_transaction(ctx.pool, work, rng=ctx.rng, wait_s=POOL_WAIT_S)
     return Reply(Stored(result="added" if added else "unchanged"), 201 if added else 200)
 
 
@@ -100,7 +100,7 @@ async def remove(call: Call[SuppressionIn, NoQuery]) -> Reply:
         now, actor = ctx.now(), call.actor
         await note(conn, at=now, actor=actor, action="suppression.remove", thing=body.channel)
 
-    await in_transaction(ctx.pool, work, rng=ctx.rng)
+    await in_transaction(ctx.pool, work, rng=ctx.rng, wait_s=POOL_WAIT_S)
     return Reply(Stored(result="removed"))
 
 

@@ -9,7 +9,7 @@ from dispatcher.web.audit import note
 from dispatcher.web.ids import UNSUBSCRIBE
 from dispatcher.web.pages import page
 from dispatcher.web.reading import read_bytes
-from dispatcher.web.routing import Plain
+from dispatcher.web.routing import POOL_WAIT_S, Plain
 from segments.consents import unsubscribe
 from segments.model import SuppressionReason
 from segments.suppressions import suppress_hashes
@@ -57,7 +57,7 @@ async def post_unsubscribe(call: Plain) -> web.Response:
                 thing=f"endpoint:{endpoint_id}",
             )
 
-    await in_transaction(ctx.pool, work, rng=ctx.rng)
+    await in_transaction(ctx.pool, work, rng=ctx.rng, wait_s=POOL_WAIT_S)
     return page("unsubscribed.html", {"brand": ctx.settings.brand})
 
 

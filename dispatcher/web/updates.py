@@ -17,7 +17,7 @@ from dispatcher.web.ids import DISPATCH, INCIDENT, UPDATE, number_of
 from dispatcher.web.models import UpdateAccepted, UpdateLinks
 from dispatcher.web.preview import preview
 from dispatcher.web.reading import NoQuery
-from dispatcher.web.routing import Call, Plain
+from dispatcher.web.routing import POOL_WAIT_S, Call, Plain
 
 
 async def post_update(call: Call[UpdateIn, NoQuery]) -> Reply:
@@ -44,7 +44,7 @@ async def accept_once(
     Raises RefusedError for what cannot be accepted, or for another body under the same key.
     """
     work = _Acceptance(ctx, body, attempt, actor)
-    answered = await in_transaction(ctx.pool, work.run, rng=ctx.rng)
+    answered = await in_transaction(ctx.pool, work.run, rng=ctx.rng, wait_s=POOL_WAIT_S)
     await reach("accept.after_commit")
     taken = "accepted" if answered[0].response["dispatch_id"] else "draft"
     _count(ctx, body, "replayed" if answered[1] else taken)
@@ -96,7 +96,7 @@ async def release_update(call: Plain) -> Reply:
         await note(conn, at=now, actor=actor, action="update.release", thing=view.update_id)
         return view
 
-    view = await in_transaction(ctx.pool, work, rng=ctx.rng)
+    view = await in_transaction(ctx.pool, work, rng=ctx.rng, wait_s=POOL_WAIT_S)
     return Reply(view, 202, {"Location": view.links.location})
 
 

@@ -1,6 +1,7 @@
 """A provider that answers as scripted, over real HTTP on loopback."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -87,16 +88,18 @@ class ScriptedProvider:
 
 
 @asynccontextmanager
-async def scripted_provider() -> AsyncIterator[ScriptedProvider]:
+async def scripted_provider(
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[ScriptedProvider]:
     provider = ScriptedProvider()
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_route("*", "/{path:.*}", provider.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     host, port = runner.addresses[0][:2]
-    provider.base_url = f"http://{host}:{port}"
+    provider.base_url = f"{'https' if tls else 'http'}://{host}:{port}"
     try:
         yield provider
     finally:

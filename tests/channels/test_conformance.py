@@ -4,9 +4,14 @@ import asyncio
 import copy
 import logging
 import socket
+import ssl
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -23,8 +28,9 @@ from channels.model import (
     Unclear,
 )
 from channels.registry import TALKATIVE_LOGGERS
+from tests.certificates import server_context
 from tests.channels.adapters import ADAPTERS, CANARIES, MAIL_ADDRESS, PHONE, Adapter, json_reply
-from tests.channels.provider import Reply, ScriptedProvider
+from tests.channels.provider import Reply, ScriptedProvider, scripted_provider
 
 pytestmark = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda one: one.name)
 
@@ -154,6 +160,42 @@ async def test_a_failed_tls_handshake_means_nothing_was_sent(
 ) -> None:
     assert_down(await send(adapter, session, provider.base_url.replace("http:", "https:")))
     assert provider.seen == []
+
+
+@pytest.mark.fault(26)
+@pytest.mark.parametrize("days", [30, -1], ids=["valid", "expired"])
+async def test_an_expired_certificate_means_nothing_was_sent(
+    adapter: Adapter, tmp_path: Path, days: int
+) -> None:
+    context = server_context(tmp_path, ends_in=timedelta(days=days))
+    trusting = ssl.create_default_context(cafile=tmp_path / "certificate.pem")
+    connector = aiohttp.TCPConnector(ssl=trusting)
+    async with (
+        scripted_provider(context) as provider,
+        aiohttp.ClientSession(connector=connector) as session,
+    ):
+        provider.answers(adapter.good)
+        result = await send(adapter, session, provider.base_url)
+        if days > 0:
+            assert result == adapter.good_result
+        else:
+            assert_down(result)
+            assert provider.seen == []
+
+
+@pytest.mark.fault(25)
+async def test_everything_else_goes_on_while_a_provider_hangs(
+    adapter: Adapter, provider: ScriptedProvider, session: aiohttp.ClientSession
+) -> None:
+    provider.answers(Reply(fault="hang"))
+    sending = asyncio.create_task(send(adapter, session, provider.base_url, 1.0))
+    turns = [time.monotonic()]
+    while not sending.done():
+        await asyncio.sleep(0.01)
+        turns.append(time.monotonic())
+    assert isinstance(await sending, Unclear)
+    # Who blocks the loop blocks it for the whole second; a busy machine holds it up for less.
+    assert max(later - earlier for earlier, later in pairwise(turns)) < 0.5
 
 
 async def test_a_host_that_takes_no_connection_means_nothing_was_sent(

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from channels.pacing import (
+    RETRIES_AHEAD_S,
     BucketState,
     Grant,
     Limit,
+    RetryBudget,
     Turn,
     Wait,
     largest_cost,
@@ -294,3 +296,49 @@ def test_a_lane_alone_has_every_turn_and_saves_nothing_up() -> None:
     assert pick(7, 5, None) == (Turn.URGENT, 0)
     assert pick(7, None, 5) == (Turn.LOWER, 0)
     assert pick(7, None, None) == (None, 0)
+
+
+# --- retries --------------------------------------------------------------------------------------
+
+
+@given(
+    asks=st.lists(
+        st.tuples(st.floats(0, 3), st.floats(0, 1), st.integers(1, 300)), min_size=1, max_size=200
+    ),
+    share=st.sampled_from([0.01, 0.1, 0.2]),
+)
+def test_over_any_while_retries_take_their_share_and_one_slice_more(
+    asks: list[tuple[float, float, int]], share: float
+) -> None:
+    """Each asks some time after the last one and begins up to a second later, never before the last."""
+    limits = [Limit(100, 1), Limit(100_000, 3_600)]
+    budget, now = RetryBudget.of(limits, share, 0.0), EPOCH
+    begun: list[tuple[float, int]] = []
+    for pause, ahead, cost in asks:
+        now += pause
+        if budget.allows(now):
+            start = max(now + ahead, begun[-1][0]) if begun else now + ahead
+            begun.append((start, cost))
+            budget = budget.spent(start, cost)
+    rate = share * 100_000 / 3_600
+    for first, (start, _) in enumerate(begun):
+        units = 0
+        for end, cost in begun[first:]:
+            assert units <= rate * (end - start + RETRIES_AHEAD_S) + 1e-4
+            units += cost
+
+
+def test_small_retries_use_their_whole_share_though_turns_come_once_a_second() -> None:
+    budget, sent = RetryBudget.of([Limit(100, 1)], 0.2, 0.0), 0
+    for second in range(60):
+        while budget.allows(EPOCH + second):
+            budget, sent = budget.spent(EPOCH + second, 1), sent + 1
+    assert sent == pytest.approx(60 * 20, rel=0.05)
+
+
+def test_a_share_that_was_not_used_is_not_saved_up() -> None:
+    budget = RetryBudget.of([Limit(100, 1)], 0.2, 0.0).spent(EPOCH, 20)
+    sent = 0
+    while budget.allows(EPOCH + 3_600):
+        budget, sent = budget.spent(EPOCH + 3_600, 1), sent + 1
+    assert sent <= 20 * RETRIES_AHEAD_S + 1

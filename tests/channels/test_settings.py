@@ -72,9 +72,10 @@ def channel_settings(**sections: object) -> ChannelSettings:
 
 async def test_only_configured_channels_are_built(session: aiohttp.ClientSession) -> None:
     public_url = "https://status.example.com"
-    none = build_channels(ChannelSettings(), session=session, public_url=public_url)
+    none = build_channels(ChannelSettings(), open_session=lambda: session, public_url=public_url)
     assert none == {}
-    some = build_channels(channel_settings(twilio=TWILIO), session=session, public_url=public_url)
+    twilio = channel_settings(twilio=TWILIO)
+    some = build_channels(twilio, open_session=lambda: session, public_url=public_url)
     assert set(some) == {ChannelKind.SMS}
 
 
@@ -82,7 +83,9 @@ async def test_each_channel_says_what_it_is_and_what_it_can_be_asked(
     session: aiohttp.ClientSession,
 ) -> None:
     settings = channel_settings(sendgrid={"api_key": "canary"}, twilio=TWILIO, x=X)
-    built = build_channels(settings, session=session, public_url="https://status.example.com")
+    built = build_channels(
+        settings, open_session=lambda: session, public_url="https://status.example.com"
+    )
     assert {kind: (one.kind, one.provider, one.batch_limit) for kind, one in built.items()} == {
         ChannelKind.EMAIL: (ChannelKind.EMAIL, "sendgrid", 1000),
         ChannelKind.SMS: (ChannelKind.SMS, "twilio", 1),

@@ -250,13 +250,22 @@ async def test_a_message_that_failed_tells_why(
 
 
 @pytest.mark.parametrize(
+    "reply", [Reply(status=500), Reply(status=429), Reply(status=408), Reply(fault="reset")]
+)
+async def test_a_look_up_without_an_answer_may_be_asked_again(
+    provider: ScriptedProvider, session: aiohttp.ClientSession, reply: Reply
+) -> None:
+    provider.answers(reply)
+    question = LookUp(address=PHONE, text="Hello", since=NOW, sender="+15550199")
+    assert isinstance(await twilio(session, provider.base_url, 1).look_up(question), Unclear)
+
+
+@pytest.mark.parametrize(
     "reply",
     [
-        Reply(status=500),
-        Reply(status=429),
         Reply(status=302),
+        Reply(status=403),
         Reply(status=200, body=b"<html>"),
-        Reply(fault="reset"),
         json_reply(200, {"other": 1, "things": 2}),
         json_reply(200, {"messages": 7}),
         json_reply(200, {"messages": ["x"]}),

@@ -227,10 +227,16 @@ async def test_a_text_is_recognised_as_x_shows_it(
         json_reply(200, {"data": [{**OURS, "entities": {"urls": [7, {"url": ""}, {}]}}]}),
         Reply(status=200, body=b"<html>"),
         Reply(status=404),
-        Reply(fault="hang"),
     ],
 )
-async def test_a_look_up_without_a_match_or_an_answer_says_nothing(
+async def test_a_look_up_without_a_match_says_nothing(
     provider: ScriptedProvider, session: aiohttp.ClientSession, reply: Reply
 ) -> None:
     assert await look_up(provider, session, TEXT, reply) is None
+
+
+@pytest.mark.parametrize("reply", [Reply(fault="hang"), Reply(status=429), Reply(status=503)])
+async def test_a_look_up_without_an_answer_may_be_asked_again(
+    provider: ScriptedProvider, session: aiohttp.ClientSession, reply: Reply
+) -> None:
+    assert isinstance(await look_up(provider, session, TEXT, reply), Unclear)

@@ -2,7 +2,7 @@
 
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -51,6 +51,7 @@ class Answer:
     status: int
     body: dict[str, Any]
     replayed: bool
+    retry_after: float = 0.0
 
 
 @dataclass(slots=True)
@@ -86,11 +87,16 @@ class Product:
         return self.start("worker", at, more)
 
     async def start_workers(
-        self, count: int, more: Mapping[str, object] | None = None
+        self,
+        count: int,
+        more: Mapping[str, object] | None = None,
+        *,
+        each_at: Sequence[Mapping[str, str]] = (),
     ) -> list[Process]:
-        """Workers that have said that they live."""
+        """Workers that have said that they live; the first ones with these failpoints in their way."""
         before = await self._living()
-        started = [self.worker(more=more) for _ in range(count)]
+        points = [*each_at, *[{}] * (count - len(each_at))]
+        started = [self.worker(at, more) for at in points]
 
         async def all_live() -> bool:
             return await self._living() >= before + count
@@ -104,14 +110,20 @@ class Product:
 
     async def post(self, path: str, body: object = None, *, key: str = "") -> Answer:
         """POST with our API key. Raises aiohttp.ClientError when web dies over it."""
+        return await self.call("POST", path, body, key=key)
+
+    async def call(self, method: str, path: str, body: object = None, *, key: str = "") -> Answer:
+        """A request with our API key, as `post`."""
         headers = {"Authorization": f"Bearer {self.key}"}
         if key:
             headers["Idempotency-Key"] = key
-        async with self.http.post(self._url(path), json=body, headers=headers) as answer:
+        url = self._url(path)
+        async with self.http.request(method, url, json=body, headers=headers) as answer:
             return Answer(
                 answer.status,
                 orjson.loads(await answer.read()),
                 "Idempotency-Replayed" in answer.headers,
+                float(answer.headers.get("Retry-After", 0)),
             )
 
     async def settle(self, *, within: float = 30.0) -> None:
@@ -188,18 +200,22 @@ class Product:
 
 @asynccontextmanager
 async def product_on(
-    nursery: Nursery, settings: Settings, folder: Path, *, seed: int = 1
+    nursery: Nursery,
+    settings: Settings,
+    folder: Path,
+    luck: Mapping[str, object] | None = None,
 ) -> AsyncIterator[Product]:
     """Providers and what is configured to use them; the story starts web and workers itself.
 
-    What the processes say goes to `folder`. Nobody is left behind.
+    `luck`: settings of the sandbox that differ from `QUIET_LUCK`. What the processes say goes to `folder`.
+    Nobody is left behind.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     processes = Processes(nursery, folder)
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
-            providers = await start_providers(processes, http, url, seed=seed)
+            providers = await start_providers(processes, http, url, luck)
             told = providers.configure(settings.model_copy(update={"public_url": url}))
             async with running(told) as context:
                 async with context.pool.acquire() as conn:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 import dispatcher.cli
+import dispatcher.cli.serving  # the command line would import it, and half the product, only in the child
 from dispatcher.sandbox import RunningSandbox, SandboxSettings, run_forever
 
 

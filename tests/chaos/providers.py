@@ -17,6 +17,9 @@ QUIET_LUCK = SandboxSettings(
 )
 
 
+_LUCK = {"port", "latency", "latency_jitter", "receipts_after", "deferred", "bounced"}
+
+
 @dataclass(frozen=True, slots=True)
 class Acceptance:
     """One line of the sandbox's ledger."""
@@ -44,6 +47,11 @@ class Providers:
         """Throw all switches back."""
         async with self.http.delete(f"{self.url}/sandbox/faults") as answer:
             assert answer.status == HTTPStatus.OK, await answer.text()
+
+    async def struck(self) -> int:
+        """How many requests the switches that are thrown have hit so far."""
+        async with self.http.get(f"{self.url}/sandbox/faults") as answer:
+            return sum(switch["struck"] for switch in orjson.loads(await answer.read()))
 
     async def ledger(self) -> list[Acceptance]:
         """Everything ever accepted, oldest first."""
@@ -86,14 +94,15 @@ class Providers:
 
 
 async def start_providers(
-    processes: Processes, http: aiohttp.ClientSession, url: str, *, seed: int = 1
+    processes: Processes,
+    http: aiohttp.ClientSession,
+    url: str,
+    luck: Mapping[str, object] | None = None,
 ) -> Providers:
-    """The sandbox, told where the product will listen; `seed` is that of its misbehaviour."""
-    settings = QUIET_LUCK.model_copy(update={"receipts_url": url, "public_url": url, "seed": seed})
-    text = settings.model_dump_json(
-        include={"port", "latency", "latency_jitter", "receipts_after", "deferred", "bounced"}
-        | {"receipts_url", "public_url", "seed"}
-    )
+    """The sandbox, told where the product will listen; `luck` is what differs from `QUIET_LUCK`."""
+    chosen = {"receipts_url": url, "public_url": url, **(luck or {})}
+    settings = QUIET_LUCK.model_copy(update=chosen)
+    text = settings.model_dump_json(include=_LUCK | chosen.keys())
     process = processes.start("sandbox", [text], name="sandbox")
 
     async def announced() -> bool:

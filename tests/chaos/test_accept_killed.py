@@ -1,4 +1,4 @@
-"""Fault 1: web dies, or freezes, around the commit of accept; the caller tries again with its key."""
+"""Web dies, or freezes, around the commit of accept; the caller tries again with its key."""
 
 import asyncio
 import signal
@@ -13,6 +13,7 @@ from tests.chaos.processes import until
 pytestmark = pytest.mark.timeout(120)
 
 
+@pytest.mark.fault(1, 2, 3)
 @pytest.mark.parametrize(
     ("failpoint", "kept"), [("accept.before_commit", 0), ("accept.after_commit", 1)]
 )
@@ -35,7 +36,7 @@ async def test_a_retry_with_the_same_key_makes_one_update_whichever_side_of_the_
     other = await product.post("/v1/updates", {**update, "note": "changed"}, key="alert-1")
     assert other.status == 422
 
-    await product.start_workers(2)
+    await product.start_workers(1)
     await product.settle()
     assert await product.ctx.pool.fetchval("select count(*) from incident_update") == 1
     told = await product.acceptances()

@@ -1,13 +1,15 @@
-"""Fault 5 and what operators and machines do: queue emptied, SIGSTOP, SIGTERM, cancel."""
+"""What operators and machines do: queue emptied, SIGSTOP, SIGTERM, restarts one after the other, cancel."""
 
 import asyncio
 import signal
 
 import pytest
 
+from dispatcher.web.banner.token import make_banner_token
 from tests.chaos.harness import Product
-from tests.chaos.people import crowd
+from tests.chaos.people import body, by_mail, crowd
 from tests.chaos.processes import until
+from tests.flow.story import seed
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -28,6 +30,7 @@ create trigger eat before insert on pgqueuer for each row execute function eat()
 """
 
 
+@pytest.mark.fault(51)
 async def test_a_queue_that_loses_every_job_and_is_emptied_again_and_again_changes_nothing(
     product: Product,
 ) -> None:
@@ -48,31 +51,39 @@ async def test_a_queue_that_loses_every_job_and_is_emptied_again_and_again_chang
     assert await product.statuses() == {"delivered": 270}
 
 
-async def test_a_worker_that_slept_past_its_lease_sends_nothing_when_it_wakes(
+@pytest.mark.fault(11)
+async def test_workers_that_slept_past_their_lease_at_any_step_send_nothing_when_they_wake(
     product: Product,
 ) -> None:
     await crowd(product.ctx, mails=4)
     await product.start_web()
-    sleeper = product.worker({"send.after_intent": "stop"})
-    await product.announce()
-    await sleeper.wait_until_stopped(within=60)
+    sleepers = []
+    for step in ("send.before_intent", "send.after_intent", "send.after_call"):
+        sleepers.append(product.worker({step: "stop"}))
+        posted = body(product.ctx, incident={"external_id": step})
+        assert (await product.post("/v1/updates", posted, key=step)).status == 202
+        await sleepers[-1].wait_until_stopped(within=60)
+    assert len(await product.providers.ledger()) == 4
     workers = await product.start_workers(2)
 
-    async def resent() -> bool:
-        return await product.count("slice where maybe_duplicate and n = 4 and state = 4") == 1
+    async def all_told() -> bool:
+        return len(await product.providers.ledger()) == 12
 
-    await until(resent, within=30, what="another should have resent", watched=workers)
-    sleeper.send(signal.SIGCONT)
-    # It is awake and done with what it held when it can end in peace.
-    sleeper.send(signal.SIGTERM)
-    assert await sleeper.wait() == 0
+    await until(all_told, within=30, what="others should have sent the rest", watched=workers)
+    for sleeper in sleepers:
+        # It is awake and done with what it held when it can end in peace.
+        sleeper.send(signal.SIGCONT)
+        sleeper.send(signal.SIGTERM)
+    assert [await sleeper.wait() for sleeper in sleepers] == [0, 0, 0]
     # Only now: asleep in its roll-up, it would keep the dispatch from being over.
     await product.settle()
     told = await product.acceptances()
-    assert (len(told), set(told.values())) == (4, {1})
+    assert (len(told), set(told.values())) == (12, {1})
     assert (await product.differences()).total == 0
+    assert await product.count("slice where maybe_duplicate and n = 4 and state = 4") == 1
 
 
+@pytest.mark.fault(10)
 async def test_a_worker_told_to_stop_ends_what_it_has_begun_and_begins_nothing(
     product: Product,
 ) -> None:
@@ -97,6 +108,38 @@ async def test_a_worker_told_to_stop_ends_what_it_has_begun_and_begins_nothing(
     told = await product.acceptances()
     assert (len(told), set(told.values())) == (250, {1})
     assert (await product.differences()).total == 0
+
+
+@pytest.mark.fault(10)
+async def test_a_restart_of_one_process_after_the_other_under_load_doubles_and_loses_nothing(
+    hurried: Product,
+) -> None:
+    await crowd(hurried.ctx, texts=120)
+    reader = by_mail(500).model_copy(update={"email": None, "app_user": "reader"})
+    await seed(hurried.ctx, [reader])
+    web = await hurried.start_web()
+    workers = await hurried.start_workers(2)
+    await hurried.announce()
+    token = make_banner_token(hurried.ctx, "reader", "small", hurried.ctx.now())
+    async with hurried.http.get(
+        f"http://127.0.0.1:{hurried.port}/v1/banner/stream",
+        headers={"Authorization": f"Bearer {token}"},
+    ) as stream:
+        assert await stream.content.readline() == b"retry: 3000\n"
+        web.send(signal.SIGTERM)
+        # Every reader's stream ends in order: nobody is cut off in the middle of an event.
+        assert (await stream.content.read()).endswith(b"\n\n")
+    assert await web.wait() == 0
+    await hurried.start_web()
+    for worker in workers:
+        await hurried.start_workers(1)
+        worker.send(signal.SIGTERM)
+        assert await worker.wait() == 0
+    await hurried.settle()
+    told = await hurried.acceptances()
+    assert (len(told), set(told.values())) == (120, {1})
+    assert (await hurried.differences()).total == 0
+    assert await hurried.count("slice where maybe_duplicate") == 0
 
 
 async def test_a_dispatch_cancelled_in_mid_flight_says_exactly_how_many_were_spared(

@@ -1,11 +1,11 @@
-"""Faults 2 and 3: a worker is killed with a slice in its hands; two others must bring it to an end."""
+"""A worker is killed with work in its hands; others must bring it to an end."""
 
 import signal
 
 import pytest
 
 from tests.chaos.harness import Product
-from tests.chaos.people import crowd
+from tests.chaos.people import body, crowd
 from tests.chaos.processes import Process
 
 pytestmark = pytest.mark.timeout(120)
@@ -27,6 +27,7 @@ async def nobody_told_twice(product: Product, people: int) -> None:
     assert (differences.total, differences.unconfirmed) == (0, 0), differences
 
 
+@pytest.mark.fault(5)
 async def test_a_slice_that_was_claimed_and_never_begun_is_simply_sent_by_another(
     product: Product,
 ) -> None:
@@ -39,6 +40,7 @@ async def test_a_slice_that_was_claimed_and_never_begun_is_simply_sent_by_anothe
     assert await product.statuses() == {"delivered": 4}
 
 
+@pytest.mark.fault(6)
 @pytest.mark.parametrize("channel", ["mails", "texts"])
 async def test_what_was_intended_and_never_sent_is_resent_once_and_flagged(
     product: Product, channel: str
@@ -54,6 +56,7 @@ async def test_what_was_intended_and_never_sent_is_resent_once_and_flagged(
     assert await product.statuses() == {"delivered": 4}
 
 
+@pytest.mark.fault(7)
 async def test_mails_that_left_before_the_record_are_settled_by_their_receipts(
     product: Product,
 ) -> None:
@@ -67,6 +70,7 @@ async def test_mails_that_left_before_the_record_are_settled_by_their_receipts(
     assert await product.statuses() == {"delivered": 4}
 
 
+@pytest.mark.fault(7)
 async def test_texts_that_left_before_the_record_are_settled_and_only_the_others_are_sent(
     product: Product,
 ) -> None:
@@ -84,14 +88,55 @@ async def test_texts_that_left_before_the_record_are_settled_and_only_the_others
     assert await product.statuses() == {"delivered": 30}
 
 
-async def test_a_plan_killed_between_two_ranges_goes_on_where_it_stopped(product: Product) -> None:
-    await crowd(product.ctx, mails=3)
+@pytest.mark.fault(4)
+async def test_a_plan_killed_before_between_and_after_its_ranges_goes_on_where_it_stopped(
+    hurried: Product,
+) -> None:
+    await crowd(hurried.ctx, mails=3)
     # The next contacts lie in the second range of contact numbers.
-    await product.ctx.pool.execute("select setval(pg_get_serial_sequence('contact', 'id'), 25000)")
-    await crowd(product.ctx, mails=6)
-    await dead_worker(product, "plan.after_range")
-    assert await product.count("delivery where address_id is not null") == 3
-    assert await product.count("dispatch where state = 'planning'") == 1
-    await product.start_workers(2)
-    await product.settle()
-    await nobody_told_twice(product, 6)
+    await hurried.ctx.pool.execute("select setval(pg_get_serial_sequence('contact', 'id'), 25000)")
+    await crowd(hurried.ctx, mails=6)
+    await dead_worker(hurried, "plan.before_commit")
+    assert await hurried.count("delivery where address_id is not null") == 0
+    for failpoint, planned in (("plan.after_range", 3), ("plan.between_ranges", 6)):
+        worker = hurried.worker({failpoint: "kill"})
+        assert await worker.wait(within=30) == -signal.SIGKILL
+        assert await hurried.count("delivery where address_id is not null") == planned
+        assert await hurried.count("dispatch where state = 'planning'") == 1
+    await hurried.start_workers(1)
+    await hurried.settle()
+    await nobody_told_twice(hurried, 6)
+
+
+@pytest.mark.fault(6)
+async def test_what_is_not_urgent_and_may_have_left_is_left_to_people(hurried: Product) -> None:
+    await crowd(hurried.ctx, mails=4)
+    await hurried.start_web()
+    worker = hurried.worker({"send.after_intent": "kill"})
+    await hurried.announce(incident={"severity": "P2"})
+    assert await worker.wait(within=30) == -signal.SIGKILL
+    await hurried.start_workers(1)
+    await hurried.settle()
+    assert await hurried.providers.ledger() == []
+    assert await hurried.statuses() == {"unconfirmed": 4}
+    assert (await hurried.differences()).total == 0
+
+
+@pytest.mark.fault(7, 8)
+async def test_counts_agree_with_rows_wherever_the_record_or_the_roll_up_was_killed(
+    hurried: Product,
+) -> None:
+    await crowd(hurried.ctx, mails=4, texts=4)
+    await dead_worker(hurried, "record.before_commit")
+    for failpoint in ("record.after_commit", "report.before_store", "track.before_commit"):
+        posted = body(hurried.ctx, incident={"external_id": failpoint})
+        assert (await hurried.post("/v1/updates", posted, key=failpoint)).status == 202
+        worker = hurried.worker({failpoint: "kill"})
+        assert await worker.wait(within=30) == -signal.SIGKILL
+    await hurried.start_workers(2)
+    await hurried.settle()
+    told = await hurried.acceptances()
+    assert len(told) == 32
+    differences = await hurried.differences()
+    assert (differences.total, differences.unconfirmed) == (0, 0), differences
+    assert await hurried.statuses() == {"delivered": 32}

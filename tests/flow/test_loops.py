@@ -3,6 +3,7 @@
 import asyncio
 
 import asyncpg
+import pytest
 from pgqueuer.errors import FailingListenerError
 
 from dispatcher.context import Context
@@ -55,6 +56,33 @@ async def test_a_consumer_that_cannot_connect_or_loses_its_listener_tries_again(
     await eventually(finished, within=30, what="the consumer's end")
     running.result()
     assert done == [7]
+
+
+@pytest.mark.fault(12)
+async def test_nothing_spins_while_the_database_is_down() -> None:
+    attempts: list[str] = []
+    stop = asyncio.Event()
+
+    async def connect() -> Connection:
+        attempts.append("consumer")
+        raise ConnectionRefusedError
+
+    async def turn() -> None:
+        attempts.append("clock")
+        raise ConnectionRefusedError
+
+    consumer = Consumer(name="test", handlers={}, batch=1, concurrency=2)
+    pace = Pace(heartbeat_s=1, dequeue_timeout_s=0.2)
+    loops = [
+        asyncio.create_task(consume(connect, consumer, pace=pace, links=Links(), stop=stop)),
+        asyncio.create_task(tick(turn, every_s=0.5, stop=stop)),
+    ]
+    await asyncio.sleep(3)
+    stop.set()
+    await asyncio.wait_for(asyncio.gather(*loops), 10)
+    # Pauses double from 0.2 s, with jitter from half to one and a half.
+    assert 2 <= attempts.count("consumer") <= 6
+    assert 2 <= attempts.count("clock") <= 8
 
 
 async def test_a_slice_given_back_is_woken_again_while_its_old_job_still_runs(ctx: Context) -> None:

@@ -1,5 +1,7 @@
 """What a receipt may undo, what a text from a person binds, and how far one bad callback reaches."""
 
+from datetime import timedelta
+
 import asyncpg
 import pytest
 
@@ -7,14 +9,16 @@ from channels.model import ChannelKind, Fact, Reason, Receipt
 from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.ids import DeliveryKey
-from dispatcher.rules.states import Purpose, bits
+from dispatcher.rules.states import Purpose, bit, bits
 from dispatcher.stages import track
 from dispatcher.stages.track import MAX_TRIES
 from dispatcher.stages.track.consequences import REASON_SQL
 from dispatcher.stages.track.merge import MERGE_SQL
+from dispatcher.stages.track.parking import LOOKS
 from segments.model import Channel, SuppressionReason
 from segments.suppressions import Why, add_suppression
 from tests.flow.story import (
+    MovableClock,
     apply_receipts,
     contact,
     plan_out,
@@ -199,14 +203,50 @@ async def test_two_attempts_and_many_facts_of_one_delivery_are_merged_at_once(ct
     assert counted == await recounted(ctx, ctx.signer.read_delivery_key(one).update)
 
 
-async def test_a_receipt_of_no_delivery_is_kept_and_marked(ctx: Context) -> None:
+async def strange_receipt(ctx: Context) -> DeliveryKey:
+    """A receipt with a key of ours that fits no delivery, beside one that fits; both are applied."""
     _, (key,) = await mail_keys(ctx)
     strange = ctx.signer.read_delivery_key(key)._replace(purpose=Purpose.REPORT)
     await told(ctx, ctx.signer.delivery_key(strange), Fact.DELIVERED)
     await told(ctx, key, Fact.DELIVERED)
     await apply_receipts(ctx)
-    rows = await ctx.pool.fetch("select purpose, matched from receipt order by purpose")
+    return strange
+
+
+MATCHED_SQL = "select purpose, matched from receipt order by purpose"
+
+
+async def test_a_receipt_of_no_delivery_is_parked_and_dead_lettered_when_none_turns_up(
+    ctx: Context, clock: MovableClock
+) -> None:
+    await strange_receipt(ctx)
+    rows = await ctx.pool.fetch(MATCHED_SQL)
+    assert [tuple(row) for row in rows] == [(Purpose.NOTICE, True)]
+    for _ in range(LOOKS - 1):
+        clock.move(timedelta(seconds=ctx.settings.worker.park_receipts_s / LOOKS))
+        await track.look_again(ctx)
+        assert await ctx.pool.fetchval("select count(*) from parked_receipt") == 1
+    clock.move(timedelta(seconds=ctx.settings.worker.park_receipts_s / LOOKS))
+    await track.look_again(ctx)
+    rows = await ctx.pool.fetch(MATCHED_SQL)
     assert [tuple(row) for row in rows] == [(Purpose.NOTICE, True), (Purpose.REPORT, False)]
+    assert await ctx.pool.fetchval("select count(*) from parked_receipt") == 0
+
+
+async def test_a_parked_receipt_is_applied_once_its_delivery_is_there(
+    ctx: Context, clock: MovableClock
+) -> None:
+    strange = await strange_receipt(ctx)
+    await ctx.pool.execute("update delivery set purpose = $1", strange.purpose)
+    await ctx.pool.execute("update delivery set evidence = 0")
+    clock.move(timedelta(seconds=ctx.settings.worker.park_receipts_s / LOOKS))
+    await track.look_again(ctx)
+    assert await ctx.pool.fetchval("select count(*) from parked_receipt") == 0
+    assert await ctx.pool.fetchval("select bool_and(matched) from receipt") is True
+    evidence = await ctx.pool.fetchval(
+        "select evidence from delivery where endpoint_id = $1 and channel = 1", strange.endpoint
+    )
+    assert evidence & bit(Fact.DELIVERED)
 
 
 POISON = [

@@ -126,6 +126,7 @@ async def test_a_database_newer_than_the_program_is_refused(conn: Connection) ->
         await migrate(conn, [])
 
 
+@pytest.mark.fault(15)
 async def test_a_deadlock_is_tried_again_and_counted(pool: Pool) -> None:
     await pool.execute("create table t (id int primary key, n int)")
     await pool.execute("insert into t values (1, 0), (2, 0)")
@@ -151,6 +152,7 @@ async def test_a_deadlock_is_tried_again_and_counted(pool: Pool) -> None:
     assert counter._value.get() == before + 1
 
 
+@pytest.mark.fault(15)
 async def test_retries_end_with_the_conflict_itself(pool: Pool) -> None:
     calls = 0
 

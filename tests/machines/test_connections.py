@@ -14,10 +14,12 @@ from dispatcher.pipeline import CONSUMERS
 
 SCALE = (Path(__file__).parents[2] / "docs" / "scale.md").read_text("utf-8")
 POOL_MAX = DatabaseSettings().pool_max
+RECEIPTS_MAX = DatabaseSettings().receipts_pool_max
 
 
 def test_the_connection_budget_of_the_guide_is_that_of_the_program() -> None:
-    web, worker = POOL_MAX + 1, POOL_MAX + len(CONSUMERS)
+    web, worker = POOL_MAX + RECEIPTS_MAX + 1, POOL_MAX + len(CONSUMERS)
+    assert f"banner events | {POOL_MAX} + {RECEIPTS_MAX} + 1 = {web} |" in SCALE
     assert f"its {len(CONSUMERS)} consumers | {POOL_MAX} + {len(CONSUMERS)} = {worker} |" in SCALE
     assert f"`W × {web} + K × {worker} + 10`" in SCALE
     for webs, workers in ((1, 1), (2, 4), (4, 16)):

@@ -29,6 +29,7 @@ WEBS, WORKERS = 2, 4
 MAILS, TEXTS = 1000, 100
 AT_LEAST, AT_MOST = 2, 9  # incidents
 POOL_MAX = 5
+RECEIPTS_MAX = 2
 # X has no credentials here, so neither of its two consumers runs.
 CONSUMED = [name for name in CONSUMERS if not name.endswith("social")]
 SESSIONS_SQL = """
@@ -144,5 +145,6 @@ async def test_two_webs_and_four_workers_that_share_only_the_database_lose_and_r
     }
     assert site.sessions["tidings-queue"] == WORKERS * len(CONSUMED)
     assert site.sessions["tidings-banner"] == WEBS
+    assert WEBS <= site.sessions["tidings-receipts"] <= WEBS * RECEIPTS_MAX
     # The judge in this process has a pool of its own.
     assert site.sessions["tidings"] <= (WEBS + WORKERS + 1) * POOL_MAX

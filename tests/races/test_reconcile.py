@@ -12,7 +12,7 @@ from dispatcher.context import Context
 from dispatcher.db import one_row
 from dispatcher.rules.states import SliceState
 from dispatcher.sandbox import Provider, RunningSandbox
-from dispatcher.sandbox.faults import Slow
+from dispatcher.sandbox.faults import Slow, StatusFault
 from dispatcher.stages.send.build import build, single_message
 from dispatcher.stages.send.claim import Claim
 from tests.chaos.people import by_mail, crowd
@@ -124,7 +124,42 @@ async def test_a_provider_of_texts_that_hangs_keeps_no_mail_in_doubt(
     await eventually(mail_is_settled)
     assert await slice_state(ctx, text) is SliceState.AMBIGUOUS
     await turn
+    sandbox.faults.clear()
+    await reconcile(ctx)
     assert await slice_state(ctx, text) is SliceState.DONE
+
+
+async def test_a_text_is_not_sent_again_while_the_provider_cannot_say_whether_it_has_it(
+    ctx: Context, clock: MovableClock, sandbox: RunningSandbox
+) -> None:
+    flight = await in_flight(ctx, texts=TEXTS)
+    await leave(ctx, flight.held, flight.endpoints)
+    await lose(ctx, flight.held)
+    clock.move(WINDOW)
+    switch = sandbox.faults.add(
+        StatusFault(provider=Provider.TWILIO, kind="status", status=503, on="look_up")
+    )
+    await reconcile(ctx)
+    assert await slice_state(ctx, flight.held.id) is SliceState.AMBIGUOUS
+    assert switch.struck == LOOK_UPS_AT_ONCE
+    sandbox.faults.clear()
+    await reconcile(ctx)
+    assert await assert_counted(ctx, flight.accepted) == {"accepted": TEXTS}
+    assert await ctx.pool.fetchval("select count(*) from slice where maybe_duplicate") == 0
+
+
+async def test_what_the_provider_never_told_is_left_to_people_once_it_is_too_old(
+    ctx: Context, clock: MovableClock, sandbox: RunningSandbox
+) -> None:
+    flight = await in_flight(ctx, texts=TEXTS)
+    await lose(ctx, flight.held)
+    clock.move(timedelta(hours=3))
+    sandbox.faults.add(
+        StatusFault(provider=Provider.TWILIO, kind="status", status=503, on="look_up")
+    )
+    await reconcile(ctx)
+    assert await assert_counted(ctx, flight.accepted) == {"unconfirmed": TEXTS}
+    assert await slice_state(ctx, flight.held.id) is SliceState.DONE
 
 
 async def test_a_slice_that_cannot_be_reconciled_stops_no_other(

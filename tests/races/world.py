@@ -149,7 +149,10 @@ class World(Laws):
         if not released:
             return
         held = await claim(self.ctx, released[place % len(released)])
-        if held is None or left is None:
+        if held is None:
+            return
+        if left is None:
+            await end_lease(self.ctx, held)
             return
         over = held.slice["update_id"] in self.ended
         going = await in_transaction(

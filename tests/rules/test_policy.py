@@ -53,6 +53,7 @@ def test_a_segment_of_the_operators_own_falls_under_the_star() -> None:
         ('channels = ["email"]', 'channels = ["fax"]', 'channels = ["fax"]', "email"),
         ("quiet_hours_bind = false", "quiet_hours_binds = false", "quiet_hours_binds", "Extra"),
         ('per = "15min"', 'per = "15"', '"15"', "such as"),
+        ("retry_share = 0.2", "retry_share = 0.5", "retry_share", "less than or equal to 0.2"),
     ],
 )
 def test_a_mistake_is_named_with_file_line_and_setting(
@@ -65,6 +66,12 @@ def test_a_mistake_is_named_with_file_line_and_setting(
     assert any(
         line.startswith(f"mine.toml:{line_of(text, needle)}:") and words in line for line in lines
     ), lines
+
+
+def test_a_policy_of_an_earlier_version_gets_the_share_of_retries_by_default() -> None:
+    lines = [line for line in TEXT.splitlines() if not line.startswith("retry_share")]
+    assert len(lines) < len(TEXT.splitlines())
+    assert parse_policy("\n".join(lines), "mine.toml").backoff.retry_share == 0.2
 
 
 def test_an_unknown_severity_in_a_rule_is_refused() -> None:

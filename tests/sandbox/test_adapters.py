@@ -51,7 +51,9 @@ def channels(clients: Clients, product: Product) -> dict[ChannelKind, Channel]:
             base_url=sandbox.x_url,
         ),
     )
-    return dict(build_channels(settings, session=clients.session, public_url=product.url))
+    return dict(
+        build_channels(settings, open_session=lambda: clients.session, public_url=product.url)
+    )
 
 
 def message(parts: dict[str, str], *recipients: Recipient, sender: str = "") -> Message:

@@ -17,7 +17,7 @@ from tests.scale.population import populate
 READ_WHOLE: Final = {
     "dispatcher.clocks.sweep.RECEIPTS_SQL": "what waits there is all to be taken, oldest first",
     "dispatcher.clocks.reconcile.UNREAD_SQL": "asks whether anything waits, and stops at the first",
-    "dispatcher.stages.plan.sql.LAST_CONTACT_SQL": "the last entry of the index, not all of it",
+    "dispatcher.stages.plan.bounds.LAST_CONTACT_SQL": "the last entry of the index, not all of it",
     "dispatcher.stages.report.accounts.STORE_SQL": "an update may concern every account",
     "dispatcher.stages.report.accounts.UNLIKE_SQL": "tidings verify compares everything",
     "dispatcher.stages.report.recount.RECOUNT_SQL": "tidings verify counts everything anew",

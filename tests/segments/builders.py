@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from segments.model import AudienceQuery, Channel, Db, Outcome
+from asyncpg import Record
+
+from segments.audience import AUDIENCE_SQL, suppressed_endpoints
+from segments.model import MAX_ID, AudienceQuery, Channel, Db, Outcome
 from segments.records import AccountIn, ComponentIn, ContactIn
 from segments.rules import load_rules
 from segments.store import upsert_accounts, upsert_components, upsert_contacts
@@ -75,3 +78,9 @@ async def account_ids(conn: Db, external_ids: Sequence[str]) -> dict[str, int]:
 async def component_ids(conn: Db, external_ids: Sequence[str]) -> dict[str, int]:
     rows = await conn.fetch("select * from component where external_id = any ($1)", external_ids)
     return {row["external_id"]: row["id"] for row in rows}
+
+
+async def audience(conn: Db, asked: AudienceQuery, now: datetime = NOW) -> list[Record]:
+    """The rows of everybody an audience is about."""
+    suppressed = await suppressed_endpoints(conn)
+    return await conn.fetch(AUDIENCE_SQL, *asked.params(0, MAX_ID, now, suppressed))

@@ -1,4 +1,3 @@
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -10,16 +9,15 @@ from segments.audience import (
     CountRow,
     count,
     is_empty,
-    suppressed_endpoints,
 )
-from segments.explain import explain
-from segments.model import MAX_ID, AudienceQuery, Channel, Db, Exclusion, SuppressionReason
+from segments.model import AudienceQuery, Channel, Db, Exclusion, SuppressionReason
 from segments.suppressions import Why, add_suppression
 from tests.segments.builders import (
     KEY,
     NOW,
     account,
     account_ids,
+    audience,
     component_ids,
     contact,
     put_accounts,
@@ -30,11 +28,6 @@ from tests.segments.builders import (
 )
 
 _BOUNCED = Why(SuppressionReason.BOUNCED, "receipt")
-
-
-async def audience(conn: Db, asked: AudienceQuery, now: datetime = NOW) -> list[Record]:
-    suppressed = await suppressed_endpoints(conn)
-    return await conn.fetch(AUDIENCE_SQL, *asked.params(0, MAX_ID, now, suppressed))
 
 
 async def told(conn: Db, asked: AudienceQuery) -> dict[str, str]:
@@ -337,53 +330,3 @@ def test_the_statement_has_the_placeholders_it_says() -> None:
     assert len(query().params(0, 1, NOW, [])) == AUDIENCE_PARAMS
     assert f"${AUDIENCE_PARAMS}:" in AUDIENCE_SQL
     assert f"${AUDIENCE_PARAMS + 1}" not in AUDIENCE_SQL
-
-
-@pytest.mark.parametrize(
-    ("quiet", "zone", "hour", "waits_until"),
-    [
-        (("22:00", "07:00"), "UTC", 23, "2026-11-23T07:00+00:00"),
-        (("22:00", "07:00"), "UTC", 3, "2026-11-22T07:00+00:00"),
-        (("22:00", "07:00"), "UTC", 7, None),
-        (("22:00", "07:00"), "UTC", 22, "2026-11-23T07:00+00:00"),
-        (("12:00", "14:00"), "UTC", 13, "2026-11-22T14:00+00:00"),
-        (("12:00", "14:00"), "UTC", 14, None),
-        (("22:00", "07:00"), "Asia/Tokyo", 14, "2026-11-22T22:00+00:00"),
-        (("22:00", "07:00"), "America/New_York", 14, None),
-        (("22:00", "07:00"), None, 21, "2026-11-23T06:00+00:00"),
-    ],
-)
-async def test_quiet_hours_are_those_of_the_contact_in_its_own_zone(
-    conn: Db, quiet: tuple[str, str], zone: str | None, hour: int, waits_until: str | None
-) -> None:
-    await put_accounts(conn, account("us", attributes={"kind": "staff"}, time_zone="Europe/Paris"))
-    fields = {"quiet_from": quiet[0], "quiet_until": quiet[1]} | (
-        {"time_zone": zone} if zone else {}
-    )
-    await put_contacts(conn, contact("ada", "us", email="ada@example.com", **fields))
-    now = NOW.replace(hour=hour)
-    expected = datetime.fromisoformat(waits_until) if waits_until else now
-
-    binding = await audience(conn, query(quiet_binds=True), now)
-    not_binding = await audience(conn, query(quiet_binds=False), now)
-
-    assert {row["not_before"] for row in binding} == {expected}
-    assert {row["not_before"] for row in not_binding} == {now}
-
-
-@pytest.mark.parametrize("unknown", ["Mars/Olympus", "", "not a zone"])
-async def test_a_zone_the_database_does_not_know_is_taken_for_utc(conn: Db, unknown: str) -> None:
-    await put_accounts(conn, account("us", attributes={"kind": "staff"}))
-    hours = {"quiet_from": "22:00", "quiet_until": "07:00"}
-    for name in ("ada", "bob"):
-        await put_contacts(conn, contact(name, "us", email=f"{name}@example.com", **hours))
-    await conn.execute("update account set time_zone = $1", unknown)
-    await conn.execute("update contact set time_zone = 'Asia/Tokyo' where external_id = 'bob'")
-    now = NOW.replace(hour=23)
-    asked = query(quiet_binds=True)
-
-    found = {row["contact_id"]: row["not_before"] for row in await audience(conn, asked, now)}
-
-    assert sorted(found.values()) == [now, datetime.fromisoformat("2026-11-23T07:00+00:00")]
-    told_ada = (await explain(conn, asked, "ada", now))[0]
-    assert told_ada.not_before == max(found.values())

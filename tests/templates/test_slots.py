@@ -141,6 +141,12 @@ def test_the_next_update_is_given_in_the_persons_own_time(zone: str, expected: s
     assert value(slot, time_zone=zone) == expected
 
 
+def test_a_time_beyond_the_calendar_of_the_reader_is_left_out() -> None:
+    slot = place("local_time", "text", PREFIX, argument="9999-12-31T23:50:00+00:00")
+    assert Filler([slot]).values(Person(time_zone="Pacific/Auckland")) == {slot.tag: ""}
+
+
+
 def test_slots_survive_being_stored() -> None:
     stored = json.loads(json.dumps(slots_to_json(SLOTS)))
     assert slots_from_json(stored) == SLOTS

@@ -20,11 +20,10 @@ from dispatcher.rules.states import Purpose
 from dispatcher.sandbox import RunningSandbox
 from dispatcher.senders import sync_senders
 from dispatcher.stages import approve, compose, plan
+from dispatcher.watch import Lookout, between_looks, look
+from dispatcher.watch.sql import QUEUES_SQL
 from dispatcher.web.banner.hub import Hub
 from dispatcher.web.banner.items import Viewer
-from dispatcher.watch import Lookout, look
-from dispatcher.watch.lookout import FRESH_S
-from dispatcher.watch.sql import QUEUES_SQL
 from tests.flow.conftest import sandbox
 from tests.flow.story import (
     MovableClock,
@@ -254,9 +253,9 @@ async def test_one_look_serves_all_who_ask_for_a_while(ctx: Context) -> None:
     first = await asyncio.gather(*(lookout.facts() for _ in range(20)))
     assert first[0] is not None
     assert {id(facts) for facts in first} == {id(first[0])}
-    clock.passed = FRESH_S - 0.1
+    clock.passed = between_looks(ctx.settings) - 0.1
     assert await lookout.facts() is first[0]
-    clock.passed = FRESH_S
+    clock.passed = between_looks(ctx.settings)
     assert await lookout.facts() is not first[0]
 
 

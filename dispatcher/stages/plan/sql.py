@@ -22,7 +22,6 @@ ALONE_SQL = "select pg_try_advisory_xact_lock(7202603, hashint8($1))"
 WAITED_FOR_SQL = """
 select exists (select from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid)))
 """
-LAST_CONTACT_SQL = "select coalesce(max(id), 0) from contact"
 # Accounts with a large part of all contacts, by PostgreSQL's own statistics: counting a million would take
 # as long as planning the first messages. Where it has none yet, nobody is taken for large.
 LARGE_ACCOUNTS_SQL = """
@@ -198,6 +197,7 @@ BANNER_EVENT_SQL = """
 with fresh as (
     insert into banner_event (incident_id, update_id, at)
     select $1, $2, $3 where exists (select from rendering where update_id = $2 and channel = 4)
+      and not exists (select from canary_update where update_id = $2)
     returning id
 )
 select pg_notify('tidings_banner', id::text) from fresh

@@ -17,6 +17,7 @@ from dispatcher.rules.audience import audience_query
 from dispatcher.rules.policy import Severity
 from dispatcher.rules.reasons import Decision
 from dispatcher.stages.plan import sql
+from dispatcher.stages.plan.bounds import bounds
 from segments.audience import planned_for_its_values, suppressed_endpoints
 from segments.model import AudienceQuery, Exclusion
 from segments.voices import ensure_voice
@@ -80,8 +81,9 @@ async def run(ctx: Context, update_id: int) -> None:
         job = await _job(conn, ctx, update_id)
         if job is None:
             return
-        last = await conn.fetchval(sql.LAST_CONTACT_SQL)
-    planned = await _plan_ranges(ctx, job, last)
+        dispatch = job.update["dispatch_id"]
+        lo, last = await bounds(conn, job.query, dispatch, job.update["cursor"])
+    planned = await _plan_ranges(ctx, job, lo, last)
     if planned is None:
         return
     await reach("plan.between_ranges")
@@ -122,15 +124,15 @@ def next_range(width: int, planned: int) -> int:
     return max(RANGE, min(fitting, 4 * width, LARGEST_RANGE))
 
 
-async def _plan_ranges(ctx: Context, job: _Job, last: int) -> int | None:
-    """All ranges from the cursor on, two at a time, each committed after the one before it.
+async def _plan_ranges(ctx: Context, job: _Job, lo: int, last: int) -> int | None:
+    """All ranges from contact `lo` on, two at a time, each committed after the one before it.
 
     How many deliveries that made; None when the dispatch is not ours to plan (any more).
     """
     before: asyncio.Task[int] | None = None
     tasks: list[asyncio.Task[int]] = []
     widths: list[int] = []
-    lo, width = job.update["cursor"], FIRST_RANGE
+    width = FIRST_RANGE
     ours = True
     try:
         async with asyncio.TaskGroup() as group:

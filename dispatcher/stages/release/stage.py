@@ -66,7 +66,8 @@ order by s.lane, s.round, s.update_id desc, s.id
 limit $5
 """
 RELEASE_SQL = f"""
-update slice s set state = {SliceState.RELEASED:d}, start_at = t.start_at, spacing_s = t.spacing_s
+update slice s set state = {SliceState.RELEASED:d}, start_at = t.start_at, spacing_s = t.spacing_s,
+       lease_until = null
 from unnest($1::bigint[], $2::timestamptz[], $3::float8[]) as t(id, start_at, spacing_s)
 where s.id = t.id and s.id = any($1::bigint[]) and s.state = {SliceState.WAITING:d}
 """

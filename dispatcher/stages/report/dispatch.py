@@ -30,7 +30,9 @@ SMALL: Final = 20_000
 """Deliveries that are counted while somebody waits for the report: some 0.3 s."""
 ACCOUNTS_SHOWN: Final = 100
 
-LATEST_SQL: Final = "select max(id) from dispatch"
+LATEST_SQL: Final = """
+select max(id) from dispatch d where not exists (select from canary_update k where k.update_id = d.update_id)
+"""
 SIZE_SQL: Final = """
 select coalesce(sum(s.n), 0)::bigint from dispatch d join slice s on s.dispatch_id = d.id
 where d.update_id = $1

@@ -60,8 +60,10 @@ returning id
 # since its end.
 DUE_SQL: Final = """
 select d.id from dispatch d left join dispatch_report r on r.dispatch_id = d.id
-where d.state <> 'planning' and (
-    r.looked_at is null
+where d.state <> 'planning'
+  -- Nobody reads the report of a canary.
+  and not (d.state = 'completed' and exists (select from canary_update k where k.update_id = d.update_id))
+  and (r.looked_at is null
     or d.completed_at is null and r.looked_at <= $1::timestamptz - greatest(interval '3 seconds', least(
            interval '1 minute',
            case when d.paused_at is not null then interval '1 minute'

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from channels.model import ChannelKind
 from dispatcher.db import Connection
 from dispatcher.ids import DeliveryKey, ForgedIdError, Signer
+from dispatcher.rules.canary import CANARY
 from dispatcher.rules.states import SHOWN_STATE, TAKEN_IN_ANY_ATTEMPT, DeliveryState
 from dispatcher.stages.report.recount import accounts, slices
 from templates.slots import Filler, Person, fill, slots_from_json
@@ -44,6 +45,12 @@ full join (select d.update_id, d.channel, d.endpoint_id, d.purpose, {SHOWN_STATE
                   s.maybe_duplicate
            from delivery d join slice s on s.id = d.slice_id where d.channel <> {_BANNER}) d
      using (update_id, channel, endpoint_id, purpose)
+"""
+# Canaries are removed after a day; the ledger remembers them.
+FORGOTTEN_SQL: Final = """
+delete from compared where state is null and endpoint_id = any(array(
+    select ce.endpoint_id from contact c join contact_endpoint ce on ce.contact_id = c.id
+    where c.external_id = $1))
 """
 _NOT_ACCEPTED: Final = "state is not null and taken and acceptances = 0"
 _NO_DELIVERY: Final = "state is null"
@@ -124,6 +131,7 @@ async def verify_ledger(
         foreign_posts = await _load(conn, ledger, signer)
         await conn.execute("analyze ledger_row")
         await conn.execute(COMPARED_SQL)
+        await conn.execute(FORGOTTEN_SQL, CANARY)
         (counted,) = await conn.fetch(COUNT_SQL)
         foreign: int = await conn.fetchval(FOREIGN_SQL)
         samples = {

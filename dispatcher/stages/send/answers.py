@@ -1,12 +1,13 @@
 """What is to be written of a slice: its answers by outcome, and how it ends."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from channels.model import Accepted, Deferred, Reason, Rejected, SendResult, Unclear
+from channels.model import Accepted, Deferred, Rejected, SendResult, Unclear
 from dispatcher.rules.breaker import Heard, doubts_after, is_definite, longest
+from dispatcher.rules.reasons import Decision
 from dispatcher.stages.send.claim import Claim
 
 
@@ -18,12 +19,17 @@ class Answers:
     """
 
     accepted: dict[int, Accepted] = field(default_factory=dict)
-    rejected: dict[tuple[Reason, bool], list[int]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
+    rejected: dict[tuple[int, bool], list[int]] = field(default_factory=lambda: defaultdict(list))
     deferred: dict[Deferred, list[int]] = field(default_factory=lambda: defaultdict(list))
     unclear: dict[int, str] = field(default_factory=dict)
     doubts: int = 0
+
+    @classmethod
+    def never_made(cls, endpoints: Sequence[int]) -> "Answers":
+        """What is to be written of people for whom no message could be made."""
+        answers = cls()
+        answers.rejected[(Decision.NOT_FILLED_IN, False)] += endpoints
+        return answers
 
     @classmethod
     def sort(cls, results: Iterable[tuple[int, SendResult]]) -> "Answers":

@@ -26,9 +26,10 @@ order by id for no key update
 SAVE_SQL = """
 update sender set doubts = $2, trips = $3, paused_until = $4, paused_why = $5, updated_at = $6 where id = $1
 """
-# What has its moment and was not begun waits again. Whoever is just at one of them meets the pause there.
+# What has its moment and was not begun waits again, also what somebody has claimed. Whoever is just about to
+# begin with one of them meets the pause there.
 RECALL_SQL = f"""
-update slice s set state = {SliceState.WAITING:d}, start_at = null, reclaims = greatest(s.reclaims - 1, 0)
+update slice s set state = {SliceState.WAITING:d}, start_at = null, lease_until = null, epoch = s.epoch + 1
 from (select id from slice where sender_id = $1 and state = {SliceState.RELEASED:d}
       order by id for update skip locked) r
 where s.id = r.id

@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import partial
 
 import asyncpg
+import structlog
 
 from channels.model import ChannelKind, Message, Recipient
 from dispatcher.context import Context
@@ -17,6 +18,8 @@ from dispatcher.stages.send.people import PERSON_JOINS, person_columns
 from dispatcher.stages.send.promise import Promise, promise_of
 from templates.headers import thread_headers
 from templates.slots import Filler, Person, fill, slots_from_json
+
+log = structlog.get_logger(__name__)
 
 # People filled in before whoever holds a lock, or sends something more urgent, may go on.
 TURN_AFTER = 100
@@ -55,10 +58,11 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """The people of one slice and their words, ready to leave."""
+    """The people of one slice and their words, ready to leave. `unfit`: for whom no message can be made."""
 
     words: Words
     recipients: dict[int, Recipient]
+    unfit: list[int]
 
 
 async def read_words(conn: Connection, ctx: Context, row: asyncpg.Record) -> Words:
@@ -93,7 +97,10 @@ async def build(conn: Connection, ctx: Context, row: asyncpg.Record) -> Parcel:
 async def fill_in(
     ctx: Context, row: asyncpg.Record, words: Words, people: Iterable[asyncpg.Record]
 ) -> Parcel:
-    """Fill in what differs from person to person; other work gets a turn every few milliseconds."""
+    """Fill in what differs from person to person; other work gets a turn every few milliseconds.
+
+    Whatever is wrong with one person is no reason to leave the others without word.
+    """
     is_mail = row["channel"] == ChannelKind.EMAIL.code
     headers = thread_headers(
         ctx.settings.brand,
@@ -104,29 +111,37 @@ async def fill_in(
     update, channel, purpose = row["update_id"], row["channel"], row["purpose"]
     links = f"{ctx.settings.public_url}/u/"
     recipients: dict[int, Recipient] = {}
+    unfit: list[int] = []
     give_way = partial(asyncio.sleep, 0) if row["lane"] == 0 else ctx.precedence.give_way
     for number, person in enumerate(people, 1):
         if number % TURN_AFTER == 0:
             await give_way()
         endpoint: int = person["endpoint_id"]
-        token = token_of(endpoint)
-        unsubscribe = links + token
-        values = words.filler.values(
-            Person(
-                name=person["name"] or "",
-                account=person["account"] or "",
-                unsubscribe_url=unsubscribe,
-                first_text=person["first_text"],
-                time_zone=person["time_zone"],
+        try:
+            token = token_of(endpoint)
+            unsubscribe = links + token
+            recipients[endpoint] = Recipient(
+                key=sign(DeliveryKey(update, channel, endpoint, purpose, person["attempt"])),
+                address=person["address"],
+                values=_values(words.filler, person, unsubscribe),
+                headers=headers(token, unsubscribe) if is_mail else {},
             )
+        except Exception as error:  # noqa: BLE001 - the text of an error may hold a name
+            log.error("person_not_filled_in", endpoint=endpoint, error=type(error).__name__)  # noqa: TRY400 - as above
+            unfit.append(endpoint)
+    return Parcel(words, recipients, unfit)
+
+
+def _values(filler: Filler, person: asyncpg.Record, unsubscribe: str) -> dict[str, str]:
+    return filler.values(
+        Person(
+            name=person["name"] or "",
+            account=person["account"] or "",
+            unsubscribe_url=unsubscribe,
+            first_text=person["first_text"],
+            time_zone=person["time_zone"],
         )
-        recipients[endpoint] = Recipient(
-            key=sign(DeliveryKey(update, channel, endpoint, purpose, person["attempt"])),
-            address=person["address"],
-            values=values,
-            headers=headers(token, unsubscribe) if is_mail else {},
-        )
-    return Parcel(words, recipients)
+    )
 
 
 def batch_message(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from channels.model import ChannelKind, Deferred, Fact
+from channels.model import ChannelKind, Deferred, Fact, Reason
 from dispatcher import tally
 from dispatcher.context import Context
 from dispatcher.db import Connection
@@ -243,8 +243,9 @@ async def _write_deferred(
 ) -> None:
     row = held.slice
     lane, attempt, until = row["lane"], row["attempt"], row["not_before"]
-    # What a whole sender was refused burnt no attempt of anybody, and is as due as it was before.
-    if not answer.sender_wide:
+    # What a whole sender was refused, or nobody was asked about, burnt no attempt and is as due as before.
+    spared = answer.reason is Reason.NOT_TRIED and answer.retry_after == timedelta(0)
+    if not (answer.sender_wide or spared):
         limits = ctx.policy.backoff
         pause = answer.retry_after or backoff(
             attempt, base=limits.base, cap=limits.cap, rng=ctx.rng

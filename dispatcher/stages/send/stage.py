@@ -25,13 +25,14 @@ from dispatcher.rules.punctuality import head_start
 from dispatcher.stages.send.answers import Answers, End, Page
 from dispatcher.stages.send.build import (
     Parcel,
+    Words,
     batch_message,
     fill_in,
     read_words,
     single_message,
 )
-from dispatcher.stages.send.claim import Claim, claim
-from dispatcher.stages.send.intent import commit_intent
+from dispatcher.stages.send.claim import Claim, claim, let_go
+from dispatcher.stages.send.intent import People, commit_intent
 from dispatcher.stages.send.recorder import Recorder, Sheet, record_request
 
 PUBLISHES = ("slices.waiting",)
@@ -42,12 +43,42 @@ LEASE_OVER = Deferred(Reason.NOT_TRIED, "the lease had run out", timedelta(0))
 
 async def run(ctx: Context, slice_id: int) -> None:
     """Claim, intend, send, record. Does nothing when the slice is not (or no longer) released."""
+    asked = ctx.clock.monotonic()
     held = await claim(ctx, slice_id)
     if held is None:
         return
-    await reach("send.after_claim")
+    lease = ctx.leases[held.id] = Lease(held.epoch, asked + ctx.settings.worker.lease_s)
+    try:
+        await _send(ctx, held, lease)
+    finally:
+        # Who was frozen for longer than the lease finds another claim of this process there.
+        if ctx.leases.get(held.id) is lease:
+            del ctx.leases[held.id]
+
+
+async def _send(ctx: Context, held: Claim, lease: Lease) -> None:
+    try:
+        intended = await _intend(ctx, held, lease)
+    except BaseException as error:
+        await let_go(ctx, held, error, until=lease.until)
+        raise
+    if intended is None:
+        return
+    words, people = intended
     # Who lacks a channel's credentials has no consumer of its slices either.
     channel = ctx.channels[ChannelKind.from_code(held.slice["channel"])]
+    await reach("send.after_intent")
+    parcel = await fill_in(ctx, held.slice, words, people.values())
+    if parcel.unfit:
+        unfit = Page(held, Answers.never_made(parcel.unfit))
+        await record_request(ctx, unfit, words.promise, whole=False)
+    await _wait_until(ctx, held.slice["start_at"])
+    await _Sending(ctx, held, lease, channel, parcel).send(list(parcel.recipients))
+
+
+async def _intend(ctx: Context, held: Claim, lease: Lease) -> tuple[Words, People] | None:
+    """What to say and whom to tell, once that is committed; None when nothing is to be sent (now)."""
+    await reach("send.after_claim")
     async with ctx.pool.acquire() as conn:
         words = await read_words(conn, ctx, held.slice)
     # Half of the head start is for the intent itself, so that the messages can leave on time.
@@ -61,17 +92,9 @@ async def run(ctx: Context, slice_id: int) -> None:
         rng=ctx.rng,
     )
     if people is None:
-        return
-    lease = Lease(held.epoch, begun + ctx.settings.worker.lease_s)
-    ctx.leases[held.id] = lease
-    try:
-        await reach("send.after_intent")
-        parcel = await fill_in(ctx, held.slice, words, people.values())
-        await _wait_until(ctx, start)
-        sending = _Sending(ctx, held, lease, channel, parcel)
-        await sending.send(list(people))
-    finally:
-        ctx.leases.pop(held.id, None)
+        return None
+    lease.until = begun + ctx.settings.worker.lease_s
+    return words, people
 
 
 async def _wait_until(ctx: Context, moment: datetime) -> None:

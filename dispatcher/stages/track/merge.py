@@ -141,16 +141,15 @@ def _count(moves: Counter[int], row: asyncpg.Record, said: _Said, place: SliceSt
 
 
 async def archive(
-    conn: Connection, deliveries: Deliveries, facts: Sequence[Fact], matched: Matched
+    conn: Connection, deliveries: Deliveries, facts: Sequence[Fact], *, matched: bool
 ) -> None:
-    """Keep every receipt as it came, also where there is no delivery that it could be about."""
+    """Keep receipts as they came; `matched`: there are deliveries that they are about."""
     update, channel = deliveries
     records = []
     for endpoint, purpose, attempt, fact, seconds, ref, detail, *_ in facts:
         at = datetime.fromtimestamp(seconds, UTC)
-        known = (endpoint, purpose) in matched
         records.append(
-            (at.date(), update, endpoint, channel, purpose, attempt, fact, known, at, ref, detail)
+            (at.date(), update, endpoint, channel, purpose, attempt, fact, matched, at, ref, detail)
         )
     await conn.execute(DAYS_SQL, sorted({record[0] for record in records}))
     await conn.copy_records_to_table("receipt", records=records, columns=_COLUMNS)

@@ -11,8 +11,8 @@ from dispatcher.db import Connection, in_transaction
 from dispatcher.failpoints import reach
 from dispatcher.ids import ForgedIdError
 from dispatcher.rules.receipts import Fact, read
-from dispatcher.stages.track.consequences import draw
-from dispatcher.stages.track.merge import Deliveries, archive, merge
+from dispatcher.stages.track.merge import Deliveries
+from dispatcher.stages.track.parking import apply, park
 
 PUBLISHES = ("receipts.arrived",)
 log = structlog.get_logger(__name__)
@@ -91,7 +91,7 @@ async def _apply_batches(
     conn: Connection, ctx: Context, batches: Sequence[asyncpg.Record]
 ) -> set[int]:
     """Apply what is in them; the channels, as codes, that it was about."""
-    groups: dict[tuple[int, int], list[Fact]] = defaultdict(list)
+    groups: dict[Deliveries, list[Fact]] = defaultdict(list)
     read_key = ctx.signer.delivery_key_reader()
     for batch in batches:
         for row in batch["receipts"]:
@@ -100,10 +100,7 @@ async def _apply_batches(
             except ForgedIdError:
                 log.warning("receipt_with_foreign_key", batch=batch["id"])
                 continue
-            groups[about].append(fact)
-    for (update, channel), facts in sorted(groups.items()):
-        deliveries = Deliveries(update, channel)
-        matched = await merge(conn, deliveries, facts, now=ctx.now())
-        await archive(conn, deliveries, facts, matched)
-        await draw(conn, deliveries, facts, now=ctx.now())
-    return {channel for _, channel in groups}
+            groups[Deliveries(*about)].append(fact)
+    now = ctx.now()
+    await park(conn, ctx, await apply(conn, groups, now=now), since=now, now=now)
+    return {deliveries.channel for deliveries in groups}

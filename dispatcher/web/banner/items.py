@@ -41,7 +41,8 @@ join lateral (
     where n.incident_id = i.id and n.state = 'planned'
       and not exists (select from dispatch d where d.update_id = n.id and d.state = 'cancelled')
     order by n.seq desc limit 1) u on true
-where (i.resolved_at is null or i.resolved_at > $1) and ($2::bigint[] is null or i.id = any($2))
+where not i.canary and (i.resolved_at is null or i.resolved_at > $1)
+  and ($2::bigint[] is null or i.id = any($2))
 order by i.id desc limit 100
 """
 RENDERINGS_SQL = """

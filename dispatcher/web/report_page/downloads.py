@@ -58,7 +58,7 @@ async def post_download(call: Call[None, AnyQuery], visit: Visit) -> web.StreamR
         )
         return number
 
-    number = await in_transaction(ctx.pool, work, rng=ctx.rng)
+    number = await in_transaction(ctx.pool, work, rng=ctx.rng, wait_s=POOL_WAIT_S)
     there = (
         f"{report_path(ctx.signer, visit.dispatch)}/files/{ctx.signer.public_id(EXPORT, number)}"
     )

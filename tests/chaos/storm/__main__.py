@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -53,7 +54,8 @@ async def _play_all(
     async def one(seed: int) -> Verdict:
         async with room:
             folder = logs / f"seed-{seed}"
-            folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
             verdict = await play(nursery, cluster, seed, folder)
             _say(line(verdict))
             return verdict

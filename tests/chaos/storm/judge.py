@@ -33,6 +33,7 @@ class Verdict:
 
     seed: int
     faults: int = 0
+    deaths: int = 0
     updates: int = 0
     deliveries: int = 0
     acceptances: int = 0
@@ -74,6 +75,7 @@ async def judge(
     pool = product.ctx.pool
     doubt = await pool.fetchrow(DOUBT_SQL, SliceState.HELD)
     assert doubt is not None
+    verdict.deaths = len(deaths)
     verdict.ambiguous, verdict.flagged = doubt["ambiguous"], doubt["flagged"]
     if doubt["held"]:
         verdict.wrong.append(f"{doubt['held']} healthy slices are held")

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import assert_never
 
 import aiohttp
+import asyncpg
 from pydantic import SecretStr
 
 from dispatcher.config import DatabaseSettings, Settings
+from dispatcher.db import AWAY
 from dispatcher.rules.policy import default_policy_text
 from tests.chaos.harness import Product, product_on
 from tests.chaos.people import body, crowd
@@ -29,7 +32,10 @@ _BACKOFF = 'base = "5s"\ncap = "5min"'
 _HURRIED_BACKOFF = 'base = "1s"\ncap = "2s"'
 CUT_SQL = """
 select count(pg_terminate_backend(pid)) from pg_stat_activity
-where datname = current_database() and pid <> pg_backend_pid()
+where datname = current_database() and pid <> all($1::int[]) and pid <> pg_backend_pid()
+"""
+CONNECTED_SQL = """
+select coalesce(array_agg(pid), '{}') from pg_stat_activity where datname = current_database()
 """
 LOOK_EVERY_S = 0.05
 # Whom a failpoint has stopped goes on after this long: beyond its lease.
@@ -50,13 +56,28 @@ class _Installation:
     script: Script
     places: list[Process] = field(default_factory=list)
     deaths: list[datetime] = field(default_factory=list)
+    judges: list[int] = field(default_factory=list)
+    generations: Counter[int] = field(default_factory=Counter)
 
-    def start(self) -> None:
-        for place, armed in enumerate(self.script.armed):
-            self.places.append(self._begin(place, armed))
+    async def start(self) -> None:
+        """Everybody is there, and nobody has anything to do yet."""
+        self.judges = await self.product.ctx.pool.fetchval(CONNECTED_SQL)
+        web, *workers = (self._next_points(place) for place in range(len(self.script.armed)))
+        started = await asyncio.gather(
+            self.product.start_web(web),
+            self.product.start_workers(len(workers), each_at=workers),
+        )
+        self.places += [started[0], *started[1]]
 
-    def _begin(self, place: int, armed: Mapping[str, str] | None = None) -> Process:
-        return self.product.start("worker" if place else "serve", armed)
+    def _begin(self, place: int) -> Process:
+        return self.product.start("worker" if place else "serve", self._next_points(place))
+
+    def _next_points(self, place: int) -> Mapping[str, str]:
+        """What the next process at this place has in its way; once all were there, nothing."""
+        armed = self.script.armed[place]
+        generation = self.generations[place]
+        self.generations[place] += 1
+        return armed[generation] if generation < len(armed) else {}
 
     async def supervise(self) -> None:
         """Until cancelled: who has died is there again a moment later, who was stopped goes on."""
@@ -88,12 +109,19 @@ class _Installation:
                 await asyncio.sleep(strike.lasts)
                 victim.send(signal.SIGCONT)
             case "empty_queue":
-                await self.product.ctx.pool.execute("delete from pgqueuer")
+                await self._in_the_database("delete from pgqueuer")
             case "cut_connections":
-                await self.product.ctx.pool.execute(CUT_SQL)
-                await self.product.ctx.pool.expire_connections()
+                await self._in_the_database(CUT_SQL, self.judges)
             case _:
                 assert_never(strike.kind)
+
+    async def _in_the_database(self, statement: str, *parameters: object) -> None:
+        """On a connection of its own: one of the judge's pool may be the next to be cut."""
+        conn = await asyncpg.connect(self.product.ctx.dsn)
+        try:
+            await conn.execute(statement, *parameters)
+        finally:
+            await conn.close()
 
 
 async def play(nursery: Nursery, cluster: str, seed: int, folder: Path) -> Verdict:
@@ -101,11 +129,11 @@ async def play(nursery: Nursery, cluster: str, seed: int, folder: Path) -> Verdi
     began = time.monotonic()
     script = draw(seed)
     verdict = Verdict(seed, faults=script.faults)
-    async with cloned_from(cluster) as dsn, _product(nursery, dsn, folder, seed) as product:
+    async with cloned_from(cluster) as dsn, _product(nursery, dsn, folder, script) as product:
         await crowd(product.ctx, mails=script.mails, texts=script.texts)
         await product.providers.misbehave(*script.misbehaviour)
         installation = _Installation(product, script)
-        installation.start()
+        await installation.start()
         try:
             async with _supervised(installation):
                 await _weather(product, installation, script)
@@ -113,6 +141,8 @@ async def play(nursery: Nursery, cluster: str, seed: int, folder: Path) -> Verdi
                 await product.settle(within=SETTLE_WITHIN_S)
         except* AssertionError as group:
             verdict.lost += [_in_one_line(error) for error in group.exceptions]
+        except* AWAY as group:
+            verdict.wrong += [f"the judge failed: {error!r}" for error in group.exceptions]
         await judge(
             product,
             verdict,
@@ -140,7 +170,9 @@ def _in_one_line(error: BaseException) -> str:
 
 
 @asynccontextmanager
-async def _product(nursery: Nursery, dsn: str, folder: Path, seed: int) -> AsyncIterator[Product]:
+async def _product(
+    nursery: Nursery, dsn: str, folder: Path, script: Script
+) -> AsyncIterator[Product]:
     policy = folder / "policy.toml"
     text = default_policy_text()
     assert _BACKOFF in text
@@ -151,7 +183,9 @@ async def _product(nursery: Nursery, dsn: str, folder: Path, seed: int) -> Async
         worker=HURRIED,
         policy_file=policy,
     )
-    async with product_on(nursery, settings, folder, seed=seed) as product:
+    async with product_on(
+        nursery, settings, folder, {"seed": script.seed, "latency": script.latency}
+    ) as product:
         yield product
 
 

@@ -18,6 +18,7 @@ LASTS_S: Final = 2.5
 SEQUELS: Final = (
     0.35  # share of the incidents that get a second update while the first is under way
 )
+GENERATIONS: Final = 2
 UNARMED: Final = 0.35  # share of the processes with nothing in their way
 MISBEHAVING: Final = 0.5  # share of the providers, once for sending and once for receipts
 # Of web, and of workers. What is killed there dies with its work half done, at the worst moments.
@@ -33,14 +34,9 @@ _WORKER_POINTS: Final = (
     "plan.after_range",
     "plan.between_ranges",
     "release.after_commit",
-    "send.after_claim",
-    "send.before_intent",
-    "send.after_intent",
-    "send.after_call",
-    "send.after_one",
-    "send.before_record",
-    "record.before_commit",
-    "record.after_commit",
+    *("send.after_claim", "send.before_intent", "send.after_intent") * 2,
+    *("send.after_call", "send.after_one", "send.before_record") * 2,
+    *("record.before_commit", "record.after_commit") * 2,
     "track.after_take",
     "track.before_commit",
     "report.before_store",
@@ -52,7 +48,6 @@ _STRIKES: Final[tuple[StrikeKind, ...]] = (
     "kill",
     "kill",
     "kill",
-    "kill_all",
     "kill_all",
     "freeze",
     "freeze",
@@ -108,20 +103,22 @@ class Strike:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One storm. `armed`: what each process of the first generation has in its way."""
+    """One storm. `armed`: what the first processes at each place have in their way, one after the other."""
 
     seed: int
     mails: int
     texts: int
+    latency: float
     posts: Sequence[Post]
     strikes: Sequence[Strike]
-    armed: Sequence[Mapping[str, str]]
+    armed: Sequence[Sequence[Mapping[str, str]]]
     misbehaviour: Sequence[Mapping[str, Any]]
 
     @property
     def faults(self) -> int:
         """How many things are done to it; a fault of a provider may strike several times."""
-        return len(self.strikes) + sum(map(len, self.armed)) + len(self.misbehaviour)
+        armed = sum(len(points) for place in self.armed for points in place)
+        return len(self.strikes) + armed + len(self.misbehaviour)
 
 
 def draw(seed: int) -> Script:
@@ -131,9 +128,11 @@ def draw(seed: int) -> Script:
         seed=seed,
         mails=rng.randint(3, 60),
         texts=rng.randint(3, 60),
+        # Where providers take their time, more is under way when somebody dies.
+        latency=rng.choice((0.01, 0.1, 0.3)),
         posts=_posts(rng),
         strikes=sorted((_strike(rng) for _ in range(rng.randint(2, 5))), key=lambda one: one.at),
-        armed=[_armed(rng, _WEB_POINTS), *(_armed(rng, _WORKER_POINTS) for _ in range(WORKERS))],
+        armed=[_armed(rng, points) for points in (_WEB_POINTS, *[_WORKER_POINTS] * WORKERS)],
         misbehaviour=_misbehaviour(rng),
     )
 
@@ -143,7 +142,7 @@ def _posts(rng: Random) -> list[Post]:
     posts: list[Post] = []
     for incident in range(rng.randint(2, 4)):
         severity: Severity = rng.choice(("P0", "P1", "P1", "P2"))
-        at = rng.uniform(0, LASTS_S * 0.7)
+        at = rng.uniform(0, LASTS_S * 0.6) if incident else 0.0
         posts.append(Post(at, len(posts), incident, severity, "investigating"))
         if rng.random() < SEQUELS:
             later = at + rng.uniform(0.1, 1.2)
@@ -156,10 +155,14 @@ def _strike(rng: Random) -> Strike:
     kind = rng.choice(_STRIKES)
     # A freeze beyond the lease makes a zombie; a shorter one only a late worker.
     lasts = rng.uniform(0.3, 3.5) if kind == "freeze" else rng.uniform(0.05, 0.8)
-    return Strike(rng.uniform(0.2, LASTS_S), kind, rng.randint(0, WORKERS), lasts)
+    return Strike(rng.uniform(0.1, LASTS_S), kind, rng.randint(0, WORKERS), lasts)
 
 
-def _armed(rng: Random, points: Sequence[str]) -> dict[str, str]:
+def _armed(rng: Random, points: Sequence[str]) -> list[dict[str, str]]:
+    return [_points(rng, points) for _ in range(GENERATIONS)]
+
+
+def _points(rng: Random, points: Sequence[str]) -> dict[str, str]:
     if rng.random() < UNARMED:
         return {}
     return {rng.choice(points): f"{rng.choice(_ACTIONS)}@{rng.choice((1, 1, 1, 2, 3, 7))}"}

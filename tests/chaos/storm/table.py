@@ -13,7 +13,7 @@ from tests.chaos.storm.judge import Verdict
 def line(verdict: Verdict) -> str:
     """One storm in one line, said as soon as it is over."""
     said = (
-        f"seed {verdict.seed}: {verdict.faults} faults, {verdict.updates} updates, "
+        f"seed {verdict.seed}: {verdict.faults} faults, {verdict.deaths} deaths, {verdict.updates} updates, "
         f"{verdict.deliveries} deliveries, {verdict.ambiguous} slices in doubt, "
         f"{verdict.flagged} flagged, {verdict.seconds:.1f} s"
     )
@@ -32,6 +32,7 @@ def totals(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "survived": sum(verdict.survived for verdict in verdicts),
         "failed_seeds": [verdict.seed for verdict in verdicts if not verdict.survived],
         "faults_injected": sum(verdict.faults for verdict in verdicts),
+        "processes_that_died": sum(verdict.deaths for verdict in verdicts),
         "updates": sum(verdict.updates for verdict in verdicts),
         "deliveries": sum(verdict.deliveries for verdict in verdicts),
         "provider_acceptances": sum(verdict.acceptances for verdict in verdicts),
