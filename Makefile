@@ -8,7 +8,7 @@ BIN := .venv/bin
 # The official API documents are not part of this repository; say where they are.
 CONTRACT_DIR ?= ../shared/contract
 
-.PHONY: demo test mutants bench contract check format lock clean
+.PHONY: demo test chaos mutants bench contract check format lock clean
 
 demo: .venv/ready
 	$(BIN)/tidings demo $(ARGS)
@@ -22,6 +22,12 @@ test: .venv/ready
 ONLY ?=
 bench: .venv/ready
 	$(BIN)/python -m benchmarks $(ONLY) $(ARGS)
+
+# Storms: whole installations under random kills, freezes and misbehaving providers; a table at the end, 1 when
+# anything was lost or doubled.    make chaos SEEDS=200    make chaos ARGS="--seed 594 --logs /tmp/storm"
+SEEDS ?= 20
+chaos: .venv/ready
+	TIDINGS_TEST_PG=$(PG) $(BIN)/python -m tests.chaos.storm --seeds $(SEEDS) $(ARGS)
 
 # Takes the guards of tests/mutants/guards.toml out of a copy, one by one: each must turn its tests red.
 # make mutants ARGS="--only epoch-at-the-intent"
