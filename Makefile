@@ -13,10 +13,10 @@ CONTRACT_DIR ?= ../shared/contract
 demo: .venv/ready
 	$(BIN)/tidings demo $(ARGS)
 
-# Each of the two takes half of the files in order, and what the other has not begun: what a file shares is made once.
+# Four, since many tests wait for processes: each takes a quarter of the files in order, and what others have not begun.
 # make test PG=16 ARGS="tests/house -x"
 test: .venv/ready
-	TIDINGS_TEST_PG=$(PG) $(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+	TIDINGS_TEST_PG=$(PG) $(BIN)/pytest -n 4 --dist worksteal $(ARGS)
 
 # make bench ONLY="fanout email" ARGS="--scale 0.1"; what they measure stands in benchmarks/README.md
 ONLY ?=
