@@ -1,7 +1,7 @@
 """When a sender is stopped, for how long, and when it is trusted again: a circuit breaker, as arithmetic.
 
-Closed: everything leaves. Open: nothing does until the pause is over. Probing: the pause is over, and one
-small slice asks whether the provider is back; its answer closes the breaker, or opens it for longer.
+Closed: everything leaves. Open: nothing does until the pause is over. Probing: the pause is over, and a
+few messages ask whether the provider is back; the answer closes the breaker, or opens it for longer.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
