@@ -26,6 +26,7 @@ from dispatcher.cli.customers import import_file
 from dispatcher.cli.draw import draw_report
 from dispatcher.cli.house import WORKERS, House, house, until_ready
 from dispatcher.cli.plot import span
+from dispatcher.cli.processes import Ended
 from dispatcher.cli.reports import compare, describe
 from dispatcher.cli.sample import Sample, make_sample
 from dispatcher.cli.story import SOURCE, updates
@@ -95,17 +96,23 @@ async def _play(stop: asyncio.Event, *, keep: bool, seed: int) -> None:
         acted = asyncio.create_task(_act(home, session, await making, seed))
         try:
             await asyncio.wait([watched, acted], return_when=asyncio.FIRST_COMPLETED)
-            if watched.done() and (ended := watched.result()) is not None:
-                words = home.last_words(ended.name)
-                raise Failure(Exit.UNREACHABLE, f"{ended.name} ended with {ended.code}:", words)
+            if watched.done():
+                _refuse_an_end(home, watched.result())
             key, user = await acted
             if keep:
                 _say_how_to_use(home, key, user)
-                await watched
+                _refuse_an_end(home, await watched)
         finally:
             for task in (watched, acted):
                 task.cancel()
             await asyncio.gather(watched, acted, return_exceptions=True)
+
+
+def _refuse_an_end(home: House, ended: Ended | None) -> None:
+    """Raises Failure when a process ended by itself, with its last words."""
+    if ended is not None:
+        words = home.last_words(ended.name)
+        raise Failure(Exit.UNREACHABLE, f"{ended.name} ended with {ended.code}:", words)
 
 
 async def _act(

@@ -1,7 +1,7 @@
 """When a sender is stopped, for how long, and when it is trusted again: a circuit breaker, as arithmetic.
 
-Closed: everything leaves. Open: nothing does until the pause is over. Probing: the pause is over, and one
-small slice asks whether the provider is back; its answer closes the breaker, or opens it for longer.
+Closed: everything leaves. Open: nothing does until the pause is over. Probing: the pause is over, and a
+few messages ask whether the provider is back; the answer closes the breaker, or opens it for longer.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,6 +43,12 @@ _WHY: Final[Mapping[Reason, Why]] = {
     Reason.ACCOUNT_PROBLEM: Why.ACCOUNT_PROBLEM,
 }
 
+# A request for many costs its provider as much as one for few; these are in doubt if it fails.
+MOST_ASKED: Final = 10
+# What those get who wait for the answer to them. It burns no attempt, and tells nothing of the sender.
+SPARED: Final = Deferred(
+    Reason.NOT_TRIED, "waits for the answer to a few who were asked first", timedelta(0)
+)
 # What those get who were not asked any more; see `Heard.stop`.
 NOT_ASKED: Final = Deferred(
     Reason.NOT_TRIED, "not asked: the provider's answers are unclear", sender_wide=True
@@ -78,8 +84,10 @@ class Heard:
     stop: Deferred | None = None
 
 
-def most_doubts(batch_limit: int) -> int:
+def most_doubts(batch_limit: int, *, probing: bool = False) -> int:
     """How many requests in a row may end unclear, for a channel whose requests carry that many."""
+    if probing:
+        return 1
     return MOST_DOUBTS_BATCH if batch_limit > 1 else MOST_DOUBTS_SINGLE
 
 

@@ -1,6 +1,7 @@
 """A receipt between its arrival and its application: a short list, since there may be millions."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from dispatcher.ids import DeliveryKey
@@ -47,11 +48,13 @@ def stored(
 def read(read_key: Callable[[str], DeliveryKey], row: Stored) -> tuple[tuple[int, int], Fact]:
     """One stored receipt: (update, channel) and the fact; `read_key` as of `Signer.delivery_key_reader`.
 
-    Raises ForgedIdError where the key is none of ours, another ValueError or TypeError where it is no
-    stored receipt.
+    Raises ForgedIdError where the key is none of ours, another ValueError, OverflowError or TypeError
+    where it is no stored receipt.
     """
     if not isinstance(row, list):
         raise TypeError("a stored receipt is a list")
     key, fact, at, ref, detail, reason, marks = row
+    # What has no place in time is found out here: a parked one would stop whoever looks at it again.
+    datetime.fromtimestamp(at, UTC)
     update, channel, endpoint, purpose, attempt = read_key(key) if isinstance(key, str) else key
     return (update, channel), Fact(endpoint, purpose, attempt, fact, at, ref, detail, reason, marks)

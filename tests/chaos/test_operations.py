@@ -88,6 +88,7 @@ async def test_a_worker_told_to_stop_ends_what_it_has_begun_and_begins_nothing(
     product: Product,
 ) -> None:
     await crowd(product.ctx, texts=250)
+    await product.providers.misbehave({"provider": "twilio", "kind": "slow", "seconds": 0.4})
     await product.start_web()
     (worker,) = await product.start_workers(1)
     await product.announce()

@@ -11,7 +11,8 @@ from tests.chaos.storm.table import line
 pytestmark = [pytest.mark.timeout(120), pytest.mark.fault(9)]
 
 
-@pytest.mark.parametrize("seed", [3, 14, 111])
+# Two in which whoever comes first dies with something under way, and one in which all die at once.
+@pytest.mark.parametrize("seed", [14, 492, 3404])
 async def test_a_storm_loses_nothing_and_doubles_nothing_that_is_not_flagged(
     nursery: Nursery, cluster: str, tmp_path: Path, seed: int
 ) -> None:

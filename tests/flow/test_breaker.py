@@ -1,6 +1,7 @@
 """A sender is stopped before many are in doubt, asked by a few, and trusted again by one answer."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -10,13 +11,12 @@ from channels.model import ChannelKind, Fact, Receipt
 from dispatcher.clocks.reconcile import reconcile
 from dispatcher.context import Context
 from dispatcher.db import one_row
-from dispatcher.rules.breaker import MOST_DOUBTS_BATCH, MOST_DOUBTS_SINGLE
+from dispatcher.rules.breaker import MOST_ASKED, MOST_DOUBTS_BATCH, MOST_DOUBTS_SINGLE
 from dispatcher.rules.policy import RETRY_LANE
 from dispatcher.rules.states import SliceState
 from dispatcher.sandbox import Provider, RunningSandbox
 from dispatcher.sandbox.faults import HalfAccept, RateLimit, Slow, StatusFault
 from dispatcher.stages import send, track
-from dispatcher.stages.release.probe import PEOPLE_ASKED
 from tests.chaos.people import crowd
 from tests.flow.story import (
     MovableClock,
@@ -81,6 +81,12 @@ async def tell_of_all_that_left(ctx: Context, sandbox: RunningSandbox) -> None:
     await apply_receipts(ctx)
 
 
+def requests_of(sandbox: RunningSandbox, provider: Provider) -> list[int]:
+    """How many messages each request had that was taken, in order."""
+    sizes = Counter(row["rq"] for row in sandbox.ledger.rows() if row["provider"] == provider)
+    return list(sizes.values())
+
+
 async def counted(ctx: Context, update_id: int) -> dict[str, int]:
     """Deliveries by status; the slices' counters must agree with a recount of the rows."""
     dispatch = await ctx.pool.fetchval("select id from dispatch where update_id = $1", update_id)
@@ -124,24 +130,50 @@ async def test_a_sender_that_was_stopped_is_asked_by_ten_mails_and_then_sends_th
 ) -> None:
     update_id = await waiting(ctx, mails=25)
     await stop(ctx, EMAIL)
-    assert await released(ctx, EMAIL) == [PEOPLE_ASKED[ChannelKind.EMAIL]]
-    assert await released(ctx, EMAIL) == [PEOPLE_ASKED[ChannelKind.EMAIL]]
-    assert await counted(ctx, update_id) == {"queued": 25}
+    other = await post(ctx, update(ctx, incident={"external_id": "INC-2"}))
+    await plan_out(ctx, other)
+    assert await released(ctx, EMAIL) == [25]
+    assert await released(ctx, EMAIL) == [25]
     await send_all(ctx)
-    assert sandbox.ledger.accepted[Provider.SENDGRID] == 25
+    first, *rest = requests_of(sandbox, Provider.SENDGRID)
+    assert (first, sorted(rest)) == (MOST_ASKED, [15, 25])
     assert (await sender(ctx, EMAIL))["trips"] == 0
     assert await counted(ctx, update_id) == {"accepted": 25}
-    rows = await ctx.pool.fetch("select n from slice where channel = $1 order by n", EMAIL)
-    assert [row["n"] for row in rows] == [10, 15]
+    assert await counted(ctx, other.update_id) == {"accepted": 25}
+    assert await ctx.pool.fetchval("select max(attempt) from delivery") == 1
 
 
-async def test_a_sender_that_was_stopped_is_asked_by_one_text(ctx: Context) -> None:
+async def test_a_sender_that_was_stopped_is_asked_by_one_text(
+    ctx: Context, clock: MovableClock, sandbox: RunningSandbox
+) -> None:
     update_id = await waiting(ctx, texts=5)
     await stop(ctx, SMS)
-    assert await released(ctx, SMS) == [1]
+    switch = sandbox.faults.add(storm(Provider.TWILIO, times=1))
+    await send_all(ctx)
+    assert switch.struck == 1
+    assert (await sender(ctx, SMS))["trips"] == 2
+    assert await counted(ctx, update_id) == {"unconfirmed": 1, "queued": 4}
+    clock.move(A_WHILE)
     await send_all(ctx)
     assert (await sender(ctx, SMS))["trips"] == 0
-    assert await counted(ctx, update_id) == {"accepted": 5}
+    assert await counted(ctx, update_id) == {"unconfirmed": 1, "accepted": 4}
+
+
+async def test_who_is_not_to_be_told_after_all_does_not_keep_a_stopped_sender_from_asking(
+    ctx: Context,
+) -> None:
+    await waiting(ctx, texts=30)
+    over = await post(ctx, update(ctx, status="resolved", facts={"next_update_by": None}))
+    await plan_out(ctx, over)
+    other = await post(ctx, update(ctx, incident={"external_id": "INC-2"}))
+    await plan_out(ctx, other)
+    await stop(ctx, SMS)
+    # The newest asks, and is told; nobody was told of the trouble, so nobody is told of its end.
+    for _ in range(4):
+        for slice_id in await release_all(ctx):
+            await send.run(ctx, slice_id)
+    assert await counted(ctx, other.update_id) == {"accepted": 30}
+    assert await counted(ctx, over.update_id) == {"superseded": 30}
 
 
 async def test_an_answer_that_is_no_better_stops_the_sender_for_longer_and_few_are_in_doubt(

@@ -9,6 +9,7 @@ from dispatcher.context import Context
 from dispatcher.rules.states import SliceState
 from dispatcher.sandbox import Provider, RunningSandbox
 from dispatcher.stages import release
+from tests.chaos.people import crowd
 from tests.flow.story import (
     MovableClock,
     contact,
@@ -139,3 +140,20 @@ async def post_fault(sandbox: RunningSandbox, fault: dict[str, object]) -> None:
         session.post(f"{sandbox.url}/sandbox/faults", json=fault) as answer,
     ):
         assert answer.status == 201, await answer.text()
+
+
+async def test_what_one_turn_has_reserved_the_next_one_keeps_clear_of(ctx: Context) -> None:
+    await crowd(ctx, texts=60)
+    starts = []
+    for number in range(2):
+        accepted = await post(ctx, update(ctx, incident={"external_id": f"INC-{number}"}))
+        await plan_out(ctx, accepted)
+        await release_all(ctx)
+        starts.append(
+            await ctx.pool.fetchval(
+                "select start_at from slice where update_id = $1 and channel = $2",
+                accepted.update_id,
+                SMS,
+            )
+        )
+    assert starts[1] - starts[0] >= timedelta(seconds=0.6)

@@ -98,6 +98,18 @@ async def test_what_is_too_old_to_help_is_not_sent(
     await apply_receipts(ctx)
 
 
+async def test_a_promise_that_passed_while_nobody_planned_is_not_made_to_anybody(
+    ctx: Context, sandbox: RunningSandbox, clock: MovableClock
+) -> None:
+    await seed(ctx, [contact(1, "small")])
+    accepted = await post(ctx, update(ctx))
+    clock.move(timedelta(minutes=61))
+    await plan_out(ctx, accepted)
+    await send_all(ctx)
+    assert len(sandbox.ledger) == 0
+    assert await statuses(ctx, accepted.dispatch_id) == {"expired": 2, "accepted": 1}
+
+
 async def test_an_all_clear_outlives_the_promise_it_was_given_before(
     ctx: Context, clock: MovableClock
 ) -> None:

@@ -1,6 +1,7 @@
 """The list of guards fits the program: `make mutants` would find each of them, and each of its tests."""
 
 import ast
+import re
 from collections import Counter
 
 import pytest
@@ -22,6 +23,12 @@ def test_a_guard_stands_where_the_list_says_and_its_tests_exist(guard: Guard) ->
 def test_no_guard_is_listed_twice() -> None:
     names = Counter(guard.name for guard in GUARDS)
     assert [name for name, times in names.items() if times > 1] == []
+
+
+def test_every_fault_that_is_answered_for_has_a_guard() -> None:
+    table = (ROOT / "docs/promises.md").read_text("utf-8").split("## Faults, one by one")[1]
+    listed = {int(number) for number in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
+    assert listed - {fault for guard in GUARDS for fault in guard.faults} == set()
 
 
 def _tests_of(file: str) -> set[str]:

@@ -12,7 +12,14 @@ from dispatcher.rules.states import SliceState
 from dispatcher.sandbox import RunningSandbox
 from dispatcher.stages import send
 from dispatcher.stages.send.claim import MAX_RECLAIMS, claim
-from tests.races.moments import assert_counted, end_lease, released, slice_state
+from dispatcher.stages.send.intent import commit_intent
+from tests.races.moments import (
+    assert_counted,
+    end_lease,
+    open_transaction,
+    released,
+    slice_state,
+)
 
 # The next intents fail as they do while a database starts; a sequence is not rolled back.
 INTENTS_FAIL_SQL = """
@@ -47,6 +54,21 @@ async def test_jobs_that_come_twice_do_not_take_a_slice_from_its_holder(
     await send.run(ctx, slice_id)
     assert len(sandbox.ledger) == 3
     assert await assert_counted(ctx, accepted) == {"accepted": 3}
+
+
+@pytest.mark.fault(11)
+async def test_a_holder_whose_lease_ended_cannot_begin_what_another_holds(ctx: Context) -> None:
+    accepted, slice_id = await released(ctx, mails=3)
+    first = await claim(ctx, slice_id)
+    assert first is not None
+    await end_lease(ctx, first)
+    second = await claim(ctx, slice_id)
+    assert second is not None
+    async with open_transaction(ctx) as conn:
+        assert await commit_intent(conn, ctx, first, ended=False) is None
+    async with open_transaction(ctx) as conn:
+        assert await commit_intent(conn, ctx, second, ended=False) is not None
+    assert await assert_counted(ctx, accepted) == {"sending": 3}
 
 
 async def test_a_database_that_refuses_intents_holds_no_slice_back_for_good(

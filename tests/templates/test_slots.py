@@ -146,7 +146,6 @@ def test_a_time_beyond_the_calendar_of_the_reader_is_left_out() -> None:
     assert Filler([slot]).values(Person(time_zone="Pacific/Auckland")) == {slot.tag: ""}
 
 
-
 def test_slots_survive_being_stored() -> None:
     stored = json.loads(json.dumps(slots_to_json(SLOTS)))
     assert slots_from_json(stored) == SLOTS

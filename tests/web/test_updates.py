@@ -111,7 +111,8 @@ async def test_a_key_whose_first_request_still_runs_is_refused_for_now(
 async def _until_refused(api: Api, ctx: Context) -> Answer:
     for _ in range(100):
         locked = await ctx.pool.fetchval(
-            "select count(*) from pg_locks where locktype = 'advisory'"
+            "select count(*) from pg_locks l join pg_database d on d.oid = l.database"
+            " where l.locktype = 'advisory' and d.datname = current_database()"
         )
         if locked:
             answer = await api.update(body_of(ctx))

@@ -109,7 +109,7 @@ async def _job(conn: Connection, ctx: Context, update_id: int) -> _Job | None:
         component_ids=update["component_ids"],
         audience=update["audience"],
     )
-    ways = await _ways(conn, ctx, update, ctx.now())
+    ways = await _ways(conn, ctx, update)
     suppressed = await suppressed_endpoints(conn)
     large = [row["id"] for row in await conn.fetch(sql.LARGE_ACCOUNTS_SQL, LARGE_SHARE, LARGE_FROM)]
     # None yet, unless a planner before us was killed: then each kind goes on behind all there are.
@@ -212,7 +212,7 @@ async def its_turn(conn: Connection, before: asyncio.Task[int]) -> None:
 
 
 async def _ways(
-    conn: Connection, ctx: Context, update: asyncpg.Record, now: datetime
+    conn: Connection, ctx: Context, update: asyncpg.Record
 ) -> dict[int, dict[str, Any]]:
     """Per channel: its sender, whether it can send, slice size, and when its messages grow stale."""
     severity = ctx.policy.of(Severity(update["severity"]))
@@ -224,8 +224,9 @@ async def _ways(
         life = severity.time_to_live.get(kind, timedelta(days=2))
         expires = update["decided_at"] + life
         # The promise of another update ends with the incident; an all-clear outlives it.
-        if update["kind"] != "resolved" and facts.next_update_by and facts.next_update_by > now:
-            expires = min(expires, facts.next_update_by)
+        promised = facts.next_update_by if update["kind"] != "resolved" else None
+        if promised is not None and promised > update["decided_at"]:
+            expires = min(expires, promised)
         ways[kind.code] = {
             "sender_id": sender["id"] if sender else None,
             "configured": kind is ChannelKind.BANNER or bool(sender and sender["configured"]),

@@ -29,7 +29,7 @@ from dispatcher.rules.policy import RETRY_LANE
 from dispatcher.rules.punctuality import UNPACED_S, head_start
 from dispatcher.rules.states import SliceState
 from dispatcher.stages.release.events import URGENT_LANE, released_event
-from dispatcher.stages.release.probe import COLUMNS, probe
+from dispatcher.stages.release.probe import probe
 from dispatcher.stages.release.stale import expire
 
 log = structlog.get_logger(__name__)
@@ -54,7 +54,8 @@ from slice where state = {SliceState.RELEASED:d} and sender_id = $1
 BUCKETS_SQL = "select seconds, next_free, cells, cell_no from bucket where sender_id = $1"
 # A newer update's slice waits for older ones of its incident and channel that are on their way.
 CANDIDATES_SQL = f"""
-select {COLUMNS}
+select s.id, s.lane, s.units, s.n, s.update_id, s.channel, s.purpose, s.expires_at, s.endpoint_ids,
+       s.maybe_duplicate, s.epoch, s.not_before
 from slice s join dispatch d on d.id = s.dispatch_id
 where s.sender_id = $1 and s.state = {SliceState.WAITING:d} and s.lane between $2 and $3
   and s.not_before <= $4 and d.paused_at is null and d.state <> 'cancelled'

@@ -26,6 +26,7 @@ order by id for no key update
 SAVE_SQL = """
 update sender set doubts = $2, trips = $3, paused_until = $4, paused_why = $5, updated_at = $6 where id = $1
 """
+PROBATION_SQL = "select trips > 0 from sender where id = $1"
 # What has its moment and was not begun waits again, also what somebody has claimed. Whoever is just about to
 # begin with one of them meets the pause there.
 RECALL_SQL = f"""
@@ -43,6 +44,11 @@ class Said:
     sender_id: int
     asked_at: datetime
     heard: Heard
+
+
+async def on_probation(conn: Connection, sender_id: int) -> bool:
+    """Whether a sender was stopped and nobody knows yet that its provider is back."""
+    return bool(await conn.fetchval(PROBATION_SQL, sender_id))
 
 
 async def listen(conn: Connection, ctx: Context, said: Iterable[Said], *, now: datetime) -> None:

@@ -20,9 +20,10 @@ from channels.model import (
 from dispatcher.context import Context, Gathering, Lease
 from dispatcher.db import in_transaction
 from dispatcher.failpoints import reach
-from dispatcher.rules.breaker import NOT_ASKED, doubts_after, most_doubts
+from dispatcher.rules.breaker import MOST_ASKED, NOT_ASKED, SPARED, doubts_after, most_doubts
 from dispatcher.rules.punctuality import head_start
 from dispatcher.stages.send.answers import Answers, End, Page
+from dispatcher.stages.send.breaker import on_probation
 from dispatcher.stages.send.build import (
     Parcel,
     Words,
@@ -64,7 +65,7 @@ async def _send(ctx: Context, held: Claim, lease: Lease) -> None:
         raise
     if intended is None:
         return
-    words, people = intended
+    words, people, probing = intended
     # Who lacks a channel's credentials has no consumer of its slices either.
     channel = ctx.channels[ChannelKind.from_code(held.slice["channel"])]
     await reach("send.after_intent")
@@ -73,14 +74,19 @@ async def _send(ctx: Context, held: Claim, lease: Lease) -> None:
         unfit = Page(held, Answers.never_made(parcel.unfit))
         await record_request(ctx, unfit, words.promise, whole=False)
     await _wait_until(ctx, held.slice["start_at"])
-    await _Sending(ctx, held, lease, channel, parcel).send(list(parcel.recipients))
+    sending = _Sending(ctx, held, lease, channel, parcel, probing=probing)
+    await sending.send(list(parcel.recipients))
 
 
-async def _intend(ctx: Context, held: Claim, lease: Lease) -> tuple[Words, People] | None:
-    """What to say and whom to tell, once that is committed; None when nothing is to be sent (now)."""
+async def _intend(ctx: Context, held: Claim, lease: Lease) -> tuple[Words, People, bool] | None:
+    """What to say and whom to tell, once that is committed; None when nothing is to be sent (now).
+
+    And whether this asks for a sender on probation.
+    """
     await reach("send.after_claim")
     async with ctx.pool.acquire() as conn:
         words = await read_words(conn, ctx, held.slice)
+        probing = await on_probation(conn, held.slice["sender_id"])
     # Half of the head start is for the intent itself, so that the messages can leave on time.
     start = held.slice["start_at"]
     await _wait_until(ctx, start - head_start(held.epoch - 1) / 2)
@@ -94,7 +100,7 @@ async def _intend(ctx: Context, held: Claim, lease: Lease) -> tuple[Words, Peopl
     if people is None:
         return None
     lease.until = begun + ctx.settings.worker.lease_s
-    return words, people
+    return words, people, probing
 
 
 async def _wait_until(ctx: Context, moment: datetime) -> None:
@@ -103,7 +109,10 @@ async def _wait_until(ctx: Context, moment: datetime) -> None:
 
 @dataclass(slots=True)
 class _Sending:
-    """One slice in flight: calls the provider and hands in answers until every call has one."""
+    """One slice in flight: calls the provider and hands in answers until every call has one.
+
+    `probing`: until a few have a definite answer, nobody else is asked.
+    """
 
     ctx: Context
     held: Claim
@@ -112,6 +121,7 @@ class _Sending:
     parcel: Parcel
     stopped: Deferred | None = None
     doubts: int = 0
+    probing: bool = False
 
     @property
     def _request(self) -> str:
@@ -133,9 +143,11 @@ class _Sending:
         answers, end, whole = Answers(), End(), False
         if endpoints:
             row, parcel = self.held.slice, self.parcel
-            message = batch_message(self.ctx, row, self._request, parcel, endpoints)
-            await self._turn(len(endpoints))
+            asked = endpoints[:MOST_ASKED] if self.probing else endpoints
+            message = batch_message(self.ctx, row, self._request, parcel, asked)
+            await self._turn(len(asked))
             results = await self._ask(message)
+            results = [*results, *[SPARED] * (len(endpoints) - len(asked))]
             answers = Answers.sort(zip(endpoints, results, strict=True))
             first, unclear = results[0], next(iter(answers.unclear.values()), "")
             reference = first.provider_ref or "" if isinstance(first, Accepted) else ""
@@ -157,6 +169,8 @@ class _Sending:
                         continue
                     sending = group.create_task(self._send_one(endpoint, sheet, recorder))
                     sending.add_done_callback(lambda _: room.release())
+                    if self.probing:
+                        await asyncio.wait({sending})
             await reach("send.before_record")
             sheet.ended = True
         finally:
@@ -191,8 +205,10 @@ class _Sending:
         self.doubts = doubts_after(self.doubts, answer)
         if isinstance(answer, Deferred) and answer.sender_wide:
             self.stopped = answer
-        elif self.doubts >= most_doubts(self.channel.batch_limit):
+        elif self.doubts >= most_doubts(self.channel.batch_limit, probing=self.probing):
             self.stopped = self.stopped or NOT_ASKED
+        else:
+            self.probing = False
 
     async def _ask(self, message: Message) -> Sequence[SendResult]:
         """Send, if the slice is still ours; who slept past the lease must not repeat another's work."""

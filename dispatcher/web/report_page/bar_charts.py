@@ -33,6 +33,7 @@ _LASTING: Final = frozenset(
         "not_configured",
         "no_address",
         "no_consent",
+        "not_filled_in",
         "suppressed",
         "unsubscribed",
         "erased",

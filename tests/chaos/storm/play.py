@@ -5,7 +5,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
@@ -17,7 +17,7 @@ import asyncpg
 from pydantic import SecretStr
 
 from dispatcher.config import DatabaseSettings, Settings
-from dispatcher.db import AWAY
+from dispatcher.db import AWAY, Pool
 from dispatcher.rules.policy import default_policy_text
 from tests.chaos.harness import Product, product_on
 from tests.chaos.people import body, crowd
@@ -32,10 +32,7 @@ _BACKOFF = 'base = "5s"\ncap = "5min"'
 _HURRIED_BACKOFF = 'base = "1s"\ncap = "2s"'
 CUT_SQL = """
 select count(pg_terminate_backend(pid)) from pg_stat_activity
-where datname = current_database() and pid <> all($1::int[]) and pid <> pg_backend_pid()
-"""
-CONNECTED_SQL = """
-select coalesce(array_agg(pid), '{}') from pg_stat_activity where datname = current_database()
+where datname = current_database() and pid <> all($1::int[]) and application_name <> 'strike'
 """
 LOOK_EVERY_S = 0.05
 # Whom a failpoint has stopped goes on after this long: beyond its lease.
@@ -46,6 +43,13 @@ _TRY_AGAIN = {
     HTTPStatus.INTERNAL_SERVER_ERROR,
     HTTPStatus.SERVICE_UNAVAILABLE,
 }
+
+
+async def _all_connections(pool: Pool) -> list[int]:
+    """The server's processes behind a pool, which opens all its connections for it."""
+    async with AsyncExitStack() as stack:
+        held = [await stack.enter_async_context(pool.acquire()) for _ in range(pool.get_max_size())]
+        return [conn.get_server_pid() for conn in held]
 
 
 @dataclass(slots=True)
@@ -61,7 +65,7 @@ class _Installation:
 
     async def start(self) -> None:
         """Everybody is there, and nobody has anything to do yet."""
-        self.judges = await self.product.ctx.pool.fetchval(CONNECTED_SQL)
+        self.judges = await _all_connections(self.product.ctx.pool)
         web, *workers = (self._next_points(place) for place in range(len(self.script.armed)))
         started = await asyncio.gather(
             self.product.start_web(web),
@@ -116,8 +120,9 @@ class _Installation:
                 assert_never(strike.kind)
 
     async def _in_the_database(self, statement: str, *parameters: object) -> None:
-        """On a connection of its own: one of the judge's pool may be the next to be cut."""
-        conn = await asyncpg.connect(self.product.ctx.dsn)
+        """On a connection of its own, which no other strike cuts."""
+        named = {"application_name": "strike"}
+        conn = await asyncpg.connect(self.product.ctx.dsn, server_settings=named)
         try:
             await conn.execute(statement, *parameters)
         finally:
