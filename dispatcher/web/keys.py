@@ -62,10 +62,15 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is calling: a key and what it may do."""
+    """Who is calling: a key and what it may do; `user_id` is the person it belongs to, if any.
+
+    `limited`: only what concerns the accounts of that person may be shown.
+    """
 
     key_id: str
     scopes: frozenset[str]
+    user_id: int | None = None
+    limited: bool = False
 
     @property
     def actor(self) -> str:

@@ -190,6 +190,18 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
         meaning="A worker is still writing it, has not begun, or had to give it up.",
         remedy="Look at the export until its state is done; ask again if it has failed.",
     ),
+    "changed-meanwhile": Kind(
+        status=412,
+        title="Somebody changed it meanwhile",
+        meaning="The ETag in If-Match is not that of the thing as it is now.",
+        remedy="Get it again, look at what is new, and send your change with the new ETag.",
+    ),
+    "if-match-missing": Kind(
+        status=428,
+        title="The If-Match header is missing",
+        meaning="Two people may be changing this at once, so a change must say which version it is made to.",
+        remedy="Get it first, and send the ETag of that answer as If-Match.",
+    ),
     "too-large": Kind(
         status=413,
         title="The body is too large",

@@ -1,16 +1,20 @@
 """A route as data: method, path, who may, what comes in, what goes out, and the function that does it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http.client import NOT_MODIFIED, OK
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel
 
 from dispatcher.context import Context
+from dispatcher.db import Connection
 from dispatcher.rules.problem import FieldProblem
 from dispatcher.web.answers import Reply, WebRefusedError
 from dispatcher.web.boundary import CONTEXT
+from dispatcher.web.etags import etag_of, is_known
 from dispatcher.web.keys import Caller, admit, require
 from dispatcher.web.reading import NoQuery, as_model, read_json, read_query
 from dispatcher.web.scopes import Guard, Scope
@@ -40,6 +44,12 @@ class Call(Generic[B, Q]):
     def path(self, name: str) -> str:
         """A part of the path, as the caller wrote it."""
         return self.request.match_info[name]
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection to read with what this caller may see."""
+        async with self.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+            yield conn
 
 
 Plain: TypeAlias = Call[None, NoQuery]
@@ -79,9 +89,21 @@ def as_aiohttp(route: Route[Any, Any]) -> Callable[[web.Request], Awaitable[web.
         query = read_query(request, route.query)
         body = await _read_body(request, route, route.body) if route.body else None
         answer = await route.handler(Call(request, ctx, caller, body, query))
-        return answer.response() if isinstance(answer, Reply) else answer
+        return _response(request, answer) if isinstance(answer, Reply) else answer
 
     return handle
+
+
+def _response(request: web.Request, reply: Reply) -> web.Response:
+    """The answer on the wire; what is read has a tag, and is not sent again to who has it."""
+    if request.method not in {"GET", "HEAD"} or reply.status != OK:
+        return reply.response()
+    etag = etag_of(reply.content)
+    if is_known(request, etag):
+        return web.Response(status=NOT_MODIFIED, headers={**reply.headers, "ETag": etag})
+    response = reply.response()
+    response.headers["ETag"] = etag
+    return response
 
 
 async def _read_body(

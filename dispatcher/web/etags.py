@@ -1,0 +1,36 @@
+"""ETag and If-Match: who changes something says which version they have seen (RFC 9110, 13.1)."""
+
+import hashlib
+import re
+from typing import Final
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from dispatcher.web.answers import WebRefusedError
+
+_TAGS: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
+
+
+def etag_of(content: BaseModel) -> str:
+    """The strong tag of a thing as it is shown: it changes when anything that is shown does."""
+    return f'"{hashlib.sha256(content.model_dump_json().encode()).hexdigest()[:24]}"'
+
+
+def is_known(request: web.Request, etag: str) -> bool:
+    """Whether If-None-Match says that the caller has this version."""
+    given = request.headers.get("If-None-Match", "")
+    return given.strip() == "*" or etag in {tag.removeprefix("W/") for tag in _TAGS.findall(given)}
+
+
+def require_match(request: web.Request, seen: BaseModel) -> None:
+    """Raises WebRefusedError: 428 without If-Match, 412 when the thing is not as the caller saw it.
+
+    Call it with the thing as a GET would show it, in the transaction that holds its row.
+    """
+    given = request.headers.get("If-Match")
+    if given is None:
+        raise WebRefusedError("if-match-missing")
+    # A weak tag never matches here: RFC 9110, 13.1.1.
+    if given.strip() != "*" and etag_of(seen) not in _TAGS.findall(given):
+        raise WebRefusedError("changed-meanwhile", headers={"ETag": etag_of(seen)})

@@ -1,0 +1,23 @@
+"""Every address this program answers at. The API's description is made from this table."""
+
+from typing import Final
+
+from dispatcher.web.intake.routes import INTAKE_ROUTES
+from dispatcher.web.report_page.routes import REPORT_ROUTES
+from dispatcher.web.routes.banner import BANNER_ROUTES
+from dispatcher.web.routes.customers import CUSTOMER_ROUTES
+from dispatcher.web.routes.dispatches import DISPATCH_ROUTES
+from dispatcher.web.routes.operation import OPERATION_ROUTES
+from dispatcher.web.routes.pages import PAGE_ROUTES
+from dispatcher.web.routes.updates import UPDATE_ROUTES
+
+ROUTES: Final = (
+    *UPDATE_ROUTES,
+    *DISPATCH_ROUTES,
+    *CUSTOMER_ROUTES,
+    *INTAKE_ROUTES,
+    *BANNER_ROUTES,
+    *PAGE_ROUTES,
+    *REPORT_ROUTES,
+    *OPERATION_ROUTES,
+)

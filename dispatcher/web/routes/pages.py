@@ -1,0 +1,40 @@
+"""Pages for people who were told something."""
+
+from typing import Any, Final
+
+from dispatcher.web import (
+    problem_pages,
+    unsubscribe,
+)
+from dispatcher.web.banner import demo
+from dispatcher.web.incident_page import get_incident_page
+from dispatcher.web.pages import get_static
+from dispatcher.web.receipts import AnyQuery
+from dispatcher.web.routing import Route
+from dispatcher.web.rows import get, page
+from dispatcher.web.scopes import Guard
+
+PAGE_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
+    page("/i/{incident_id}", "incident_page", get_incident_page, AnyQuery),
+    page("/u/{token}", "unsubscribe_page", unsubscribe.get_unsubscribe, AnyQuery),
+    Route(
+        method="POST",
+        path="/u/{token}",
+        operation="unsubscribe",
+        guard=Guard.OPEN,
+        handler=unsubscribe.post_unsubscribe,
+        query=AnyQuery,
+    ),
+    page("/problems", "problems_page", problem_pages.list_problems, AnyQuery),
+    page("/problems/{kind}", "problem_page", problem_pages.get_problem, AnyQuery),
+    page("/static/{name}", "static_file", get_static, AnyQuery),
+    page("/demo/banner", "demo_banner", demo.get_demo_page, demo.DemoQuery),
+    get(
+        "/demo/banner/token",
+        "demo_banner_token",
+        Guard.OPEN,
+        demo.get_demo_token,
+        demo.DemoQuery,
+        demo.DemoToken,
+    ),
+)
