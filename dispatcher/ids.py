@@ -27,7 +27,7 @@ class DeliveryKey(NamedTuple):
 
 # Who holds the link of an incident's page may read what was said to those who got that link, and
 # to any wider circle. A narrower circle has links of its own kind.
-PAGE_KINDS = {"public": "inc", "customers": "inc", "accounts": "inca", "internal": "inci"}
+PAGE_KINDS = {"public": "incp", "customers": "inc", "accounts": "inca", "internal": "inci"}
 
 
 class ForgedIdError(ValueError):

@@ -129,6 +129,19 @@ async def test_an_incident_that_was_narrowed_tells_holders_of_the_old_link_no_mo
 
 
 @pytest.mark.usefixtures("people")
+async def test_the_link_that_the_public_gets_does_not_tell_what_only_customers_were_told(
+    anonymous: Api, ctx: Context
+) -> None:
+    first = await tell(ctx, facts={"what_we_do": "Only customers know this."})
+    await tell(ctx, incident={"visibility": "public"}, facts={"what_we_do": "Everybody knows this."})
+    public = ctx.signer.public_id(PAGE_KINDS["public"], first.incident_id)
+    text = (await anonymous.get(f"/i/{public}")).body.decode()
+    assert "Everybody knows this." in text
+    assert "Only customers know this." not in text
+    assert "Only customers know this." in (await anonymous.get(page_of(ctx, first))).body.decode()
+
+
+@pytest.mark.usefixtures("people")
 async def test_drafts_and_undecided_updates_are_not_shown(anonymous: Api, ctx: Context) -> None:
     draft = await post(ctx, update(ctx, mode="draft"))
     assert (await anonymous.get(page_of(ctx, draft))).status == 404
