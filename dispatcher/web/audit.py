@@ -18,5 +18,8 @@ async def note(
     thing: str,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """`actor` is `key:<id>`, `source:<id>`, `cli` or `recipient`; `thing` a public or external id."""
+    """`actor` is `user:<public id>`, `key:<id>` of a system, `source:<id>`, `cli` or `recipient`.
+
+    `thing` is a public or external id.
+    """
     await conn.execute(NOTE_SQL, at, actor, action, thing, dict(detail or {}))

@@ -12,6 +12,7 @@ DISPATCH: Final = "dsp"
 EXPORT: Final = "exp"
 SOURCE: Final = "src"
 EVENT: Final = "evt"
+USER: Final = "usr"
 UNSUBSCRIBE: Final = "uns"
 
 _WORDS: Final = {
@@ -21,6 +22,7 @@ _WORDS: Final = {
     EXPORT: "export",
     SOURCE: "source",
     EVENT: "event",
+    USER: "user",
 }
 
 

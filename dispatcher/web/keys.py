@@ -1,4 +1,8 @@
-"""API keys: made once, shown once, stored as a hash. `tidings keys` and the API's door use this."""
+"""API keys: made once, shown once, stored as a hash. `tidings keys` and the API's door use this.
+
+A key belongs to a system, or to a person whose role bounds it. A session is a key that signing in makes:
+it may what its person may, and ends sooner.
+"""
 
 import hashlib
 import hmac
@@ -6,15 +10,22 @@ import re
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
+from asyncpg import Record
+
 from dispatcher.db import Connection
+from dispatcher.ids import Signer
+from dispatcher.rules.roles import SCOPES_OF, Role, all_of, granted, is_limited
 from dispatcher.web.answers import WebRefusedError
 from dispatcher.web.audit import note
+from dispatcher.web.ids import USER
 from dispatcher.web.scopes import Scope
 
 PREFIX: Final = "tidings_live_"
+UNUSED_SESSION: Final = timedelta(hours=2)
+"""A session that nobody uses for so long is over."""
 _KEY: Final = re.compile(r"tidings_live_([0-9a-f]{12})_([0-9a-f]{64})")
 
 CREATE_SQL = """
@@ -27,9 +38,11 @@ select id, name, scopes, created_at, expires_at, revoked_at, last_used_at
 from api_key order by created_at, id
 """
 FIND_SQL = """
-select id, secret_hash, scopes, expires_at, revoked_at,
-       last_used_at is null or last_used_at < $2::timestamptz - interval '1 minute' as stale
-from api_key where id = $1
+select k.id, k.secret_hash, k.scopes, k.kind, k.expires_at, k.revoked_at, k.user_id, u.role, u.disabled_at,
+       coalesce(k.last_used_at, k.created_at) as seen_at,
+       k.last_used_at is null or k.last_used_at < $2::timestamptz - interval '1 minute' as stale
+from api_key k left join users u on u.id = k.user_id
+where k.id = $1
 """
 # Once a minute is enough to see whether a key is in use, and keeps the row out of hot updates.
 TOUCH_SQL = """
@@ -64,22 +77,26 @@ class StoredKey:
 class Caller:
     """Who is calling: a key and what it may do; `user_id` is the person it belongs to, if any.
 
-    `limited`: only what concerns the accounts of that person may be shown.
+    `limited`: only what concerns the accounts of that person may be shown. `person` is their public id.
+    `signed_in`: the key is a session, made by signing in and not by another key.
     """
 
     key_id: str
-    scopes: frozenset[str]
+    scopes: frozenset[Scope]
     user_id: int | None = None
     limited: bool = False
+    person: str = ""
+    signed_in: bool = False
+    expires_at: datetime | None = None
 
     @property
     def actor(self) -> str:
-        """As it stands in the audit log and on updates."""
-        return f"key:{self.key_id}"
+        """As it stands in the audit log and on updates: the person, or the key of a system."""
+        return f"user:{self.person}" if self.person else f"key:{self.key_id}"
 
     def may(self, scope: Scope) -> bool:
-        """Whether the key has the scope; `admin` has all."""
-        return scope in self.scopes or Scope.ADMIN in self.scopes
+        """Whether it has the scope."""
+        return scope in self.scopes
 
 
 async def create_key(
@@ -121,8 +138,10 @@ async def list_keys(conn: Connection) -> list[StoredKey]:
     ]
 
 
-async def admit(conn: Connection, authorization: str | None, *, now: datetime) -> Caller:
-    """The caller behind an Authorization header.
+async def admit(
+    conn: Connection, authorization: str | None, *, now: datetime, signer: Signer
+) -> Caller:
+    """The caller behind an Authorization header, with what their role leaves of the key's scopes.
 
     Raises WebRefusedError (401). That a key is revoked or expired is told only to who holds its
     secret; to everybody else it is unknown.
@@ -133,13 +152,41 @@ async def admit(conn: Connection, authorization: str | None, *, now: datetime) -
     stored = row["secret_hash"] if row else bytes(hashlib.sha256().digest_size)
     if not hmac.compare_digest(stored, _hash(secret)) or row is None:
         raise _refusal("key-unknown", "There is no such API key at this installation")
-    if row["revoked_at"] is not None:
-        raise _refusal("key-revoked", f"The API key {key_id} was revoked")
-    if row["expires_at"] is not None and row["expires_at"] <= now:
-        raise _refusal("key-expired", f"The API key {key_id} expired at {row['expires_at']:%F %TZ}")
+    _refuse_what_is_over(row, now)
     if row["stale"]:
         await conn.execute(TOUCH_SQL, key_id, now)
-    return Caller(key_id, frozenset(row["scopes"]))
+    return caller_of(row, signer)
+
+
+def caller_of(row: Record, signer: Signer) -> Caller:
+    """The caller whose key this is; a row as FIND_SQL has it."""
+    signed_in = row["kind"] == "session"
+    if row["user_id"] is None:
+        return Caller(row["id"], all_of(row["scopes"]), expires_at=row["expires_at"])
+    role = Role(row["role"])
+    return Caller(
+        row["id"],
+        SCOPES_OF[role] if signed_in else granted(row["scopes"], role),
+        user_id=row["user_id"],
+        limited=is_limited(role),
+        person=signer.public_id(USER, row["user_id"]),
+        signed_in=signed_in,
+        expires_at=row["expires_at"],
+    )
+
+
+def _refuse_what_is_over(row: Record, now: datetime) -> None:
+    key_id, expires_at, revoked = row["id"], row["expires_at"], row["revoked_at"] is not None
+    expired = expires_at is not None and expires_at <= now
+    if row["disabled_at"] is not None:
+        raise _refusal("person-disabled", "The person to whom this belongs was disabled")
+    if row["kind"] == "session":
+        if revoked or expired or row["seen_at"] <= now - UNUSED_SESSION:
+            raise _refusal("session-over", "The session has ended; sign in again")
+    elif revoked:
+        raise _refusal("key-revoked", f"The API key {key_id} was revoked")
+    elif expired:
+        raise _refusal("key-expired", f"The API key {key_id} expired at {expires_at:%F %TZ}")
 
 
 def require(caller: Caller, scope: Scope) -> None:
@@ -147,8 +194,14 @@ def require(caller: Caller, scope: Scope) -> None:
     if not caller.may(scope):
         raise WebRefusedError(
             "missing-scope",
-            f"This needs the scope {scope}, which the API key {caller.key_id} does not have",
+            f"This needs the scope {scope}, which {_who(caller)} does not have",
         )
+
+
+def _who(caller: Caller) -> str:
+    if caller.signed_in:
+        return "your role"
+    return f"the API key {caller.key_id}"
 
 
 def _parse(authorization: str | None) -> tuple[str, str]:

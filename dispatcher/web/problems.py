@@ -82,6 +82,18 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
         meaning="The key was made with an end, and that has passed.",
         remedy="Make a new one with `tidings keys create`.",
     ),
+    "person-disabled": Kind(
+        status=401,
+        title="The person was disabled",
+        meaning="The key or session belongs to somebody who may not work here any more.",
+        remedy="An admin can enable them again: `tidings users enable`.",
+    ),
+    "session-over": Kind(
+        status=401,
+        title="The session has ended",
+        meaning="A session ends after 12 hours, after 2 without use, and when the password is changed.",
+        remedy="Sign in again: POST /v1/sessions.",
+    ),
     "banner-token-invalid": Kind(
         status=401,
         title="The banner token is not valid",
@@ -96,9 +108,9 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
     ),
     "missing-scope": Kind(
         status=403,
-        title="The API key lacks a scope",
-        meaning="The key is valid, but not for this.",
-        remedy="Use a key with the scope that `detail` names.",
+        title="A scope is missing",
+        meaning="The key is valid, but not for this; a person's key may what their role may, at most.",
+        remedy="Use a key with the scope that `detail` names, or ask an admin for a role that has it.",
     ),
     "origin-not-allowed": Kind(
         status=403,
@@ -249,6 +261,12 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
         title="The Idempotency-Key was used for another body",
         meaning="Within 72 hours a key stands for one body.",
         remedy="Use a new key for a new update.",
+    ),
+    "too-many-requests": Kind(
+        status=429,
+        title="Too many calls",
+        meaning="This key, or this client address, has called more often than is allowed here.",
+        remedy="Wait for Retry-After and send it again; RateLimit tells beforehand what is left.",
     ),
     "too-many-streams": Kind(
         status=429,

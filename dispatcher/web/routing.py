@@ -16,6 +16,7 @@ from dispatcher.web.answers import Reply, WebRefusedError
 from dispatcher.web.boundary import CONTEXT
 from dispatcher.web.etags import etag_of, is_known
 from dispatcher.web.keys import Caller, admit, require
+from dispatcher.web.limits import QuotaOf, by_key, client_address, spend
 from dispatcher.web.reading import NoQuery, as_model, read_json, read_query
 from dispatcher.web.scopes import Guard, Scope
 
@@ -61,8 +62,10 @@ Handler: TypeAlias = Callable[[Call[B, Q]], Awaitable[Answer]]
 class Route(Generic[B, Q]):
     """One row of the table.
 
-    `replies`: status -> model; empty where the answer is not JSON. `named_by`: the field of the body
-    that stands in the path already.
+    `replies`: status -> model, where the answer is JSON. `media`: status -> content types where it is
+    not; none of them: it is empty. `named_by`: the field of the body that stands in the path already.
+    `quota`: how often it may be called; without one as much as anything else with the same key, and
+    where no key is needed as often as anybody likes.
     """
 
     method: str
@@ -74,6 +77,8 @@ class Route(Generic[B, Q]):
     body: type[B] | None = None
     named_by: str = ""
     replies: Mapping[int, type[BaseModel]] = field(default_factory=dict)
+    media: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    quota: QuotaOf | None = None
 
 
 def as_aiohttp(route: Route[Any, Any]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -84,14 +89,22 @@ def as_aiohttp(route: Route[Any, Any]) -> Callable[[web.Request], Awaitable[web.
         if any("\x00" in part for part in request.match_info.values()):
             raise WebRefusedError("not-found")
         caller = NOBODY
-        if isinstance(route.guard, Scope):
+        if isinstance(route.guard, Scope) or route.guard is Guard.ANY_KEY:
             caller = await _admit(ctx, request, route.guard)
+        _count(ctx, request, route, caller)
         query = read_query(request, route.query)
         body = await _read_body(request, route, route.body) if route.body else None
         answer = await route.handler(Call(request, ctx, caller, body, query))
         return _response(request, answer) if isinstance(answer, Reply) else answer
 
     return handle
+
+
+def _count(ctx: Context, request: web.Request, route: Route[Any, Any], caller: Caller) -> None:
+    if caller.key_id:
+        spend(request, (route.quota or by_key)(ctx.settings.api), caller.key_id)
+    elif route.quota:
+        spend(request, route.quota(ctx.settings.api), client_address(request))
 
 
 def _response(request: web.Request, reply: Reply) -> web.Response:
@@ -119,9 +132,10 @@ async def _read_body(
     return as_model(value, model)
 
 
-async def _admit(ctx: Context, request: web.Request, scope: Scope) -> Caller:
+async def _admit(ctx: Context, request: web.Request, guard: Scope | Guard) -> Caller:
     authorization = request.headers.get("Authorization")
     async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
-        caller = await admit(conn, authorization, now=ctx.now())
-    require(caller, scope)
+        caller = await admit(conn, authorization, now=ctx.now(), signer=ctx.signer)
+    if isinstance(guard, Scope):
+        require(caller, guard)
     return caller

@@ -2,23 +2,21 @@
 
 from enum import StrEnum
 
+from dispatcher.rules.roles import Scope
 
-class Scope(StrEnum):
-    """One right of an API key; `admin` has them all."""
-
-    UPDATES_WRITE = "updates:write"
-    INCIDENTS_READ = "incidents:read"
-    DELIVERIES_READ = "deliveries:read"
-    RECIPIENTS_READ_PII = "recipients:read_pii"
-    APPROVALS_WRITE = "approvals:write"
-    SEGMENTS_WRITE = "segments:write"
-    ADMIN = "admin"
+__all__ = ["Guard", "Scope"]
 
 
 class Guard(StrEnum):
-    """What admits a request that carries no key."""
+    """What admits a request other than the scope of a key.
 
+    `ANY_KEY`: whoever has a key, whatever its scopes; the handler looks what the caller may.
+    `IN_THE_BODY`: the proof is what is posted, such as a password.
+    """
+
+    ANY_KEY = "any_key"
     OPEN = "open"
+    IN_THE_BODY = "in_the_body"
     BANNER_TOKEN = "banner_token"  # noqa: S105 - the name of a kind of proof, not one
     REPORT_READER = "report_reader"
     PROVIDER_SIGNATURE = "provider_signature"

@@ -128,7 +128,7 @@ async def _visit(call: Call[None, Q]) -> Visit | None:
     authorization = request.headers.get("Authorization")
     async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
         if authorization is not None:
-            caller = await admit(conn, authorization, now=ctx.now())
+            caller = await admit(conn, authorization, now=ctx.now(), signer=ctx.signer)
             require(caller, Scope.DELIVERIES_READ)
             return Visit(
                 dispatch=number_of(ctx, DISPATCH, call.path("dispatch_id")),
