@@ -5,6 +5,7 @@
 
 from dispatcher.config.load import SettingsError, environment_names, load_settings
 from dispatcher.config.model import (
+    ApiSettings,
     BannerSettings,
     CanarySettings,
     DatabaseSettings,
@@ -20,6 +21,7 @@ from dispatcher.config.model import (
 from dispatcher.config.secret import signing_secret
 
 __all__ = [
+    "ApiSettings",
     "BannerSettings",
     "CanarySettings",
     "DatabaseSettings",

@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     SecretStr,
@@ -108,6 +109,12 @@ class BannerSettings(_Group):
     demo: bool = False
 
 
+class StatusSettings(_Group):
+    """Whether everybody may read components and public incidents below /api/v2 and as feeds."""
+
+    public: bool = False
+
+
 class WorkerSettings(_Group):
     """Rhythm of a worker process, in seconds.
 
@@ -171,6 +178,21 @@ class CanarySettings(_Group):
         return {kind: address for kind, address in given.items() if address is not None}
 
 
+class ApiSettings(_Group):
+    """How often the API may be called in `window_s` seconds; each web process counts for itself.
+
+    `calls` and `updates` are of one key, `calls_by_address` and `sign_ins` of one client address where no
+    key is needed. `proxies`: how many in front of us add to X-Forwarded-For; none: it is not believed.
+    """
+
+    window_s: PositiveInt = 60
+    calls: PositiveInt = 3000
+    updates: PositiveInt = 6000
+    calls_by_address: PositiveInt = 600
+    sign_ins: PositiveInt = 30
+    proxies: NonNegativeInt = 0
+
+
 class SenderSettings(_Group):
     """Who we are on channels that need an identity; e-mail's stands in the brand."""
 
@@ -213,7 +235,9 @@ class Settings(BaseSettings):
     secret: SecretStr | None = None
     public_url: str = "http://127.0.0.1:8080"
     web: WebSettings = WebSettings()
+    api: ApiSettings = ApiSettings()
     banner: BannerSettings = BannerSettings()
+    status: StatusSettings = StatusSettings()
     brand: Brand = Brand()
     sendgrid: SendGridSettings = SendGridSettings()
     twilio: TwilioSettings = TwilioSettings()

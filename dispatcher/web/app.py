@@ -13,6 +13,8 @@ from dispatcher.web.boundary import (
     turn_errors_into_problems,
 )
 from dispatcher.web.health import LOOKOUT
+from dispatcher.web.limits import BUCKETS, Buckets
+from dispatcher.web.public.glance import GLANCE, Glance
 from dispatcher.web.reading import RECEIPT_LIMIT
 from dispatcher.web.receipts import keep_reserved
 from dispatcher.web.report_page.live import LIVE, Live, end_watches
@@ -28,12 +30,17 @@ def create_app(ctx: Context) -> web.Application:
         middlewares=[identify, turn_errors_into_problems], client_max_size=RECEIPT_LIMIT
     )
     app[CONTEXT] = ctx
+    app[BUCKETS] = Buckets()
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, as_aiohttp(route), name=route.operation)
+        handler = as_aiohttp(route)
+        app.router.add_route(route.method, route.path, handler, name=route.operation)
+        if route.method == "GET" and not route.endless:
+            app.router.add_route("HEAD", route.path, handler, name=route.operation)
     app.on_response_prepare.append(add_security_headers)
     app.on_response_prepare.append(add_cors_headers)
     app[HUB] = Hub(ctx)
     app[LOOKOUT] = Lookout(ctx)
+    app[GLANCE] = Glance(ctx)
     app.cleanup_ctx.append(keep_hub)
     app.cleanup_ctx.append(keep_reserved)
     app.on_shutdown.append(end_streams)

@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 
 CONTEXT = web.AppKey("context", Context)
 REQUEST_ID = web.RequestKey("request_id", str)
+SPENT = web.RequestKey("spent", dict[str, str])
+"""Headers that tell how much the caller may still call, where that is limited."""
 
 RETRY_AFTER_S = 5
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -61,6 +63,10 @@ async def turn_errors_into_problems(request: web.Request, handler: Handler) -> w
         return await handler(request)
     except RefusedError as refused:
         problem = refused
+    except HTTPMethodNotAllowed as error:
+        if request.method == "OPTIONS":
+            return _options(error)
+        problem = _from_http(error)
     except HTTPException as error:
         problem = _from_http(error)
     except (web.PayloadAccessError, HttpProcessingError, web.RequestPayloadError):
@@ -87,6 +93,12 @@ def _count(request: web.Request, problem: RefusedError) -> None:
         case _:
             return
     INTAKE_REJECTED.labels(source, problem.kind).inc()
+
+
+def _options(error: HTTPMethodNotAllowed) -> web.Response:
+    """What may be asked here: for people with curl. No other origin is let in by it."""
+    allowed = ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))
+    return web.Response(status=204, headers={"Allow": allowed})
 
 
 def _from_http(error: HTTPException) -> WebRefusedError:
@@ -119,4 +131,5 @@ async def add_security_headers(request: web.Request, response: web.StreamRespons
     if request.app[CONTEXT].settings.public_url.startswith("https:"):
         headers.setdefault("Strict-Transport-Security", "max-age=31536000")
     headers["X-Request-Id"] = request.get(REQUEST_ID, "")
+    headers.update(request.get(SPENT, {}))
     headers.popall("Server", None)

@@ -33,6 +33,8 @@ _TYPES: Final = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 
+FILE_TYPES: Final = tuple(kind.partition(";")[0] for kind in _TYPES.values())
+
 
 class ExportIn(BaseModel):
     """`account`: the operator's id of the one customer it shall be about; all without."""
@@ -121,6 +123,8 @@ async def send_file(ctx: Context, request: web.Request, row: asyncpg.Record) -> 
         }
     )
     await response.prepare(request)
+    if request.method == "HEAD":
+        return response
     try:
         async for piece in export_chunks(ctx.pool, row["id"], row["chunks"]):
             await response.write(piece)

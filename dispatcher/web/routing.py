@@ -25,6 +25,7 @@ Q = TypeVar("Q", bound=BaseModel)
 
 NOBODY = Caller("", frozenset())
 POOL_WAIT_S = 5.0
+STREAM = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,11 @@ class Route(Generic[B, Q]):
     replies: Mapping[int, type[BaseModel]] = field(default_factory=dict)
     media: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     quota: QuotaOf | None = None
+
+    @property
+    def endless(self) -> bool:
+        """Whether the answer is a stream that goes on: it has no end whose headers could be asked for."""
+        return STREAM in self.media.get(OK, ())
 
 
 def as_aiohttp(route: Route[Any, Any]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from dispatcher.web.customer_models import Stored
+from dispatcher.web.limits import QuotaOf
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.routing import Handler, Route
 from dispatcher.web.scopes import Guard, Scope
@@ -75,8 +76,18 @@ def page(
     handler: Handler[None, Q],
     query: type[Q],
     guard: Scope | Guard = Guard.OPEN,
+    media: tuple[str, ...] = ("text/html",),
+    *,
+    quota: QuotaOf | None = None,
 ) -> Route[None, Q]:
-    """A GET that answers with something else than JSON."""
+    """A GET that answers with something else than JSON: `media`."""
     return Route(
-        method="GET", path=path, operation=operation, guard=guard, handler=handler, query=query
+        method="GET",
+        path=path,
+        operation=operation,
+        guard=guard,
+        handler=handler,
+        query=query,
+        media={200: media},
+        quota=quota,
     )

@@ -2,13 +2,14 @@
 
 from typing import Any, Final
 
+from dispatcher.web.exports import FILE_TYPES
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.receipts import AnyQuery
 from dispatcher.web.report_page import door, downloads
 from dispatcher.web.report_page.account_page import get_account_page
 from dispatcher.web.report_page.live import get_events
 from dispatcher.web.report_page.pages import ReportQuery, get_report_page
-from dispatcher.web.routing import Route
+from dispatcher.web.routing import STREAM, Route
 from dispatcher.web.rows import page
 from dispatcher.web.scopes import Guard, Scope
 
@@ -37,6 +38,7 @@ REPORT_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         get_events,
         AnyQuery,
         Guard.REPORT_READER,
+        (STREAM,),
     ),
     Route(
         method="POST",
@@ -59,6 +61,7 @@ REPORT_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         downloads.get_download,
         AnyQuery,
         Guard.REPORT_READER,
+        FILE_TYPES,
     ),
     page(
         "/reports/{dispatch_id}/accounts/{external_id}",

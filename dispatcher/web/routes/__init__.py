@@ -3,6 +3,7 @@
 from typing import Final
 
 from dispatcher.web.intake.routes import INTAKE_ROUTES
+from dispatcher.web.public.routes import PUBLIC_ROUTES
 from dispatcher.web.report_page.routes import REPORT_ROUTES
 from dispatcher.web.routes.banner import BANNER_ROUTES
 from dispatcher.web.routes.customers import CUSTOMER_ROUTES
@@ -18,6 +19,7 @@ ROUTES: Final = (
     *INTAKE_ROUTES,
     *BANNER_ROUTES,
     *PAGE_ROUTES,
+    *PUBLIC_ROUTES,
     *REPORT_ROUTES,
     *OPERATION_ROUTES,
 )

@@ -6,7 +6,7 @@ from dispatcher.web.banner import api as banner_api
 from dispatcher.web.banner import cors
 from dispatcher.web.banner.stream import get_stream
 from dispatcher.web.reading import NoQuery
-from dispatcher.web.routing import Route
+from dispatcher.web.routing import STREAM, Route
 from dispatcher.web.rows import get, page
 from dispatcher.web.scopes import Guard
 
@@ -19,7 +19,7 @@ BANNER_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         NoQuery,
         banner_api.BannerItems,
     ),
-    page("/v1/banner/stream", "stream_banner", get_stream, NoQuery, Guard.BANNER_TOKEN),
+    page("/v1/banner/stream", "stream_banner", get_stream, NoQuery, Guard.BANNER_TOKEN, (STREAM,)),
     Route(
         method="POST",
         path="/v1/banner/receipts",
@@ -29,6 +29,7 @@ BANNER_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         query=NoQuery,
         body=banner_api.BannerReceiptIn,
         replies={202: banner_api.Ignored},
+        media={204: ()},
     ),
     *(
         Route(
@@ -38,6 +39,7 @@ BANNER_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
             guard=Guard.OPEN,
             handler=cors.preflight,
             query=NoQuery,
+            media={204: ()},
         )
         for path, name in (
             ("/v1/banner", "banner"),

@@ -92,6 +92,7 @@ DISPATCH_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         exports.get_export_file,
         NoQuery,
         Scope.DELIVERIES_READ,
+        exports.FILE_TYPES,
     ),
     get(
         "/v1/accounts/{external_id}/deliveries",

@@ -21,8 +21,9 @@ OPERATION_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         guard=Guard.PROVIDER_SIGNATURE,
         handler=receipts.post_receipts,
         query=AnyQuery,
+        media={204: ()},
     ),
     get("/healthz", "healthz", Guard.OPEN, health.healthz, NoQuery, health.Health),
     get("/readyz", "readyz", Guard.OPEN, health.readyz, NoQuery, health.Health),
-    page("/metrics", "metrics", metrics.get_metrics, AnyQuery),
+    page("/metrics", "metrics", metrics.get_metrics, AnyQuery, media=("text/plain",)),
 )

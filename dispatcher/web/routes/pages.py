@@ -8,6 +8,7 @@ from dispatcher.web import (
 )
 from dispatcher.web.banner import demo
 from dispatcher.web.incident_page import get_incident_page
+from dispatcher.web.limits import by_address
 from dispatcher.web.pages import get_static
 from dispatcher.web.receipts import AnyQuery
 from dispatcher.web.routing import Route
@@ -16,7 +17,13 @@ from dispatcher.web.scopes import Guard
 
 PAGE_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
     page("/i/{incident_id}", "incident_page", get_incident_page, AnyQuery),
-    page("/u/{token}", "unsubscribe_page", unsubscribe.get_unsubscribe, AnyQuery),
+    page(
+        "/u/{token}",
+        "unsubscribe_page",
+        unsubscribe.get_unsubscribe,
+        AnyQuery,
+        quota=by_address,
+    ),
     Route(
         method="POST",
         path="/u/{token}",
@@ -24,6 +31,8 @@ PAGE_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         guard=Guard.OPEN,
         handler=unsubscribe.post_unsubscribe,
         query=AnyQuery,
+        media={200: ("text/html",)},
+        quota=by_address,
     ),
     page("/problems", "problems_page", problem_pages.list_problems, AnyQuery),
     page("/problems/{kind}", "problem_page", problem_pages.get_problem, AnyQuery),

@@ -8,6 +8,7 @@ from dispatcher.web import (
     updates,
 )
 from dispatcher.web.incidents import IncidentPage, IncidentQuery, UpdatePage
+from dispatcher.web.limits import of_updates
 from dispatcher.web.lists import PageQuery
 from dispatcher.web.models import (
     Incident,
@@ -30,6 +31,7 @@ UPDATE_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         query=NoQuery,
         body=UpdateIn,
         replies={202: UpdateAccepted, 200: Preview},
+        quota=of_updates,
     ),
     get(
         "/v1/updates/{update_id}",
