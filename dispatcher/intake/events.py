@@ -14,7 +14,7 @@ from dispatcher.db import Connection
 from dispatcher.intake.masks import masked_body, without_people
 from dispatcher.intake.model import Request
 from dispatcher.intake.proof import as_bytes
-from dispatcher.intake.seal import seal, unseal
+from dispatcher.seal import seal, unseal
 
 KEPT_EVENTS: Final = 100
 KEPT_FOR: Final = timedelta(days=7)

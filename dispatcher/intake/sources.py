@@ -16,8 +16,8 @@ from dispatcher.intake.adapters import SIGNING, WHSEC
 from dispatcher.intake.defaults import Defaults
 from dispatcher.intake.model import Keys, Kind
 from dispatcher.intake.proof import digest
-from dispatcher.intake.seal import seal, unseal
 from dispatcher.rules.problem import FieldProblem, RefusedError, conflict, invalid
+from dispatcher.seal import seal, unseal
 
 OVERLAP: Final = timedelta(hours=24)
 _WHSEC: Final = "whsec_"

@@ -12,7 +12,7 @@ from dispatcher.context import Context
 from dispatcher.intake import sources
 from dispatcher.intake.defaults import Defaults
 from dispatcher.intake.model import Kind
-from dispatcher.intake.seal import BrokenSealError, seal, unseal
+from dispatcher.seal import BrokenSealError, seal, unseal
 from dispatcher.web.intake.models import SourcePatch
 from dispatcher.web.scopes import Scope
 from tests.flow.story import MovableClock

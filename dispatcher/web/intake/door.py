@@ -13,10 +13,10 @@ from dispatcher.intake.adapters import ADAPTERS
 from dispatcher.intake.events import Happened
 from dispatcher.intake.model import ForgedError, MalformedError, Reading, Request
 from dispatcher.intake.receive import Arrival, Received, Taken, read, receive
-from dispatcher.intake.seal import BrokenSealError
 from dispatcher.intake.sources import Source
 from dispatcher.metrics import UPDATES, one_of
 from dispatcher.rules.problem import FieldProblem, RefusedError, not_found
+from dispatcher.seal import BrokenSealError
 from dispatcher.web.answers import Reply, WebRefusedError
 from dispatcher.web.audit import note
 from dispatcher.web.ids import EVENT, SOURCE, UPDATE, number_of

@@ -8,8 +8,8 @@ import orjson
 from dispatcher.context import Context
 from dispatcher.intake import events, sources
 from dispatcher.intake.events import Seen
-from dispatcher.intake.seal import BrokenSealError
 from dispatcher.rules.problem import not_found
+from dispatcher.seal import BrokenSealError
 from dispatcher.web.answers import Reply, WebRefusedError
 from dispatcher.web.ids import EVENT, INCIDENT, SOURCE, UPDATE, number_of
 from dispatcher.web.intake.door import Delivered, process

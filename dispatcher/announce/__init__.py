@@ -1,0 +1,48 @@
+"""Telling other systems what happens here: call `announce` in the transaction in which it does.
+
+Sending is for `dispatcher/stages/webhooks`; this is the one way in.
+"""
+
+from dispatcher.announce.model import (
+    BODY_LIMIT,
+    MODELS,
+    MOST_COMPONENTS,
+    MOST_FAILURES,
+    SUBSCRIBABLE,
+    Data,
+    DeliveryFailed,
+    DispatchCompleted,
+    EventType,
+    FailedDelivery,
+    Outside,
+    SourceError,
+    UpdatePublished,
+    WebhookTest,
+    body_of,
+    stored,
+)
+from dispatcher.announce.outbox import DUE, PRIORITY, announce, announce_all, is_wanted
+
+__all__ = [
+    "BODY_LIMIT",
+    "DUE",
+    "MODELS",
+    "MOST_COMPONENTS",
+    "MOST_FAILURES",
+    "PRIORITY",
+    "SUBSCRIBABLE",
+    "Data",
+    "DeliveryFailed",
+    "DispatchCompleted",
+    "EventType",
+    "FailedDelivery",
+    "Outside",
+    "SourceError",
+    "UpdatePublished",
+    "WebhookTest",
+    "announce",
+    "announce_all",
+    "body_of",
+    "is_wanted",
+    "stored",
+]

@@ -1,0 +1,58 @@
+"""The outbox: what happened is written beside it, in its own transaction, for all who asked to be told.
+
+So what was committed is told, at least once, and what was rolled back is not.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from dispatcher.announce.model import MODELS, Data, EventType, stored
+from dispatcher.db import Connection
+from dispatcher.jobs import Event, publish
+
+DUE: Final = "webhook.due"
+"""The wake-up: something is due to an endpoint, whose number is the key."""
+PRIORITY: Final = 3
+
+WANTED_SQL = """
+select exists (select from webhook_endpoint where disabled_at is null and $1::text = any(events))
+"""
+ANNOUNCE_SQL = """
+with told as (
+    select id from webhook_endpoint where disabled_at is null and $1::text = any(events)
+), event as (
+    insert into webhook_event (type, data, at)
+    select $1, d.data, $3 from unnest($2::jsonb[]) as d(data) where exists (select from told)
+    returning id
+), due as (
+    insert into webhook_delivery (event_id, endpoint_id, due_at)
+    select event.id, told.id, $3 from event, told
+)
+select id from told order by id
+"""
+
+
+async def is_wanted(conn: Connection, event_type: EventType) -> bool:
+    """Whether anybody asked to be told: ask before collecting what costs something to collect."""
+    wanted: bool = await conn.fetchval(WANTED_SQL, event_type)
+    return wanted
+
+
+async def announce(conn: Connection, event_type: EventType, data: Data, *, now: datetime) -> None:
+    """Tell everybody who asked for it, once the caller's transaction commits; else do nothing.
+
+    Raises TypeError where `data` belongs to another type of event.
+    """
+    await announce_all(conn, event_type, [data], now=now)
+
+
+async def announce_all(
+    conn: Connection, event_type: EventType, events: Sequence[Data], *, now: datetime
+) -> None:
+    """As `announce`, for several events of one type at once."""
+    if any(type(data) is not MODELS[event_type] for data in events):
+        raise TypeError(f"{event_type} is told with {MODELS[event_type].__name__}")
+    rows = await conn.fetch(ANNOUNCE_SQL, event_type, [stored(data) for data in events], now)
+    # The job of an endpoint takes whatever is due to it, so one is enough.
+    await publish(conn, [Event(DUE, row["id"], PRIORITY) for row in rows])
