@@ -8,7 +8,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final, TypeAlias
 
 from aiohttp import web
@@ -101,6 +101,11 @@ def of_sign_ins(settings: ApiSettings) -> Quota:
     return Quota("sign-in", settings.sign_ins, settings.window_s)
 
 
+def of_events(settings: ApiSettings) -> Quota:
+    """How many events a source may send; what nobody proved to be from it is not counted."""
+    return Quota("events", settings.events_by_source, settings.window_s)
+
+
 def spend(request: web.Request, quota: Quota, who: str) -> None:
     """Count this call; whatever is answered then tells where the caller stands.
 
@@ -121,17 +126,23 @@ def spend(request: web.Request, quota: Quota, who: str) -> None:
 
 
 def client_address(request: web.Request) -> str:
-    """Who is calling: the peer, or whom the proxies in front of us (`api.proxies`) say they serve.
+    """Who is calling, as text; of IPv6 the site: a customer has more addresses than we could remember."""
+    address = whole_address(request)
+    if address is None:
+        return request.remote or ""
+    if address.version == _IPV6:
+        return str(ip_network((address, _IPV6_SITE), strict=False))
+    return str(address)
 
-    Of IPv6 the site: a single customer has more addresses than we could remember.
-    """
+
+def whole_address(request: web.Request) -> IPv4Address | IPv6Address | None:
+    """Who is calling: the peer, or whom the proxies in front of us (`api.proxies`) say they serve."""
     proxies = request.app[CONTEXT].settings.api.proxies
     told = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
     text = told[-proxies] if 0 < proxies <= len(told) else request.remote or ""
     try:
         address = ip_address(text)
     except ValueError:
-        return request.remote or ""
-    if address.version == _IPV6:
-        return str(ip_network((address, _IPV6_SITE), strict=False))
-    return str(address)
+        return None
+    # A socket for both calls the old ones ::ffff:192.0.2.1.
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
