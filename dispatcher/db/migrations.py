@@ -15,6 +15,8 @@ _MIGRATION_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _ADVISORY_LOCK: Final = 0x7469_6469_6E67_7300  # "tidings" in bytes
 # Waiting for another migrator, or building an index, may take longer than any statement.
 _PATIENCE_S: Final = 24 * 3600.0
+_WALLS: Final = 9
+"""The migration that knows how to raise the wall before account managers."""
 
 CREATE_MIGRATION_SQL = """
 create table if not exists migration (
@@ -24,6 +26,9 @@ APPLIED_SQL = "select number, name, checksum from migration order by number"
 RECORD_MIGRATION_SQL = """
 insert into migration (number, name, checksum, at) values ($1, $2, $3, clock_timestamp())
 """
+# A restored database, or a server that refused at first, gets the role then. A gap that is left stops
+# nothing but the callers who need the wall.
+RAISE_WALL_SQL = "select raise_wall()"
 
 
 class MigrationError(Exception):
@@ -98,4 +103,6 @@ async def _apply(conn: Connection, steps: Sequence[Migration]) -> list[int]:
         async with conn.transaction():
             await conn.execute(step.sql, timeout=_PATIENCE_S)
             await conn.execute(RECORD_MIGRATION_SQL, step.number, step.name, step.checksum)
+    if len(steps) >= _WALLS:
+        await conn.execute(RAISE_WALL_SQL)
     return [step.number for step in steps[len(applied) :]]

@@ -25,25 +25,12 @@ create function own_endpoints() returns setof bigint
     select endpoint_id from contact_endpoint where contact_id = any(array(select own_contacts()))
     union all select -own_contacts()
 $$;
--- Whether own accounts were told of an update, or of an incident.
-create function told_own(update_number bigint) returns boolean
-    language sql stable security definer as $$
-    select exists (select from account_update
-                   where update_id = update_number and account_id = any(array(select own_accounts())))
-$$;
-create function told_own_of(incident_number bigint) returns boolean
-    language sql stable security definer as $$
-    select exists (select from incident_update u join account_update t on t.update_id = u.id
-                   where u.incident_id = incident_number and t.account_id = any(array(select own_accounts())))
-$$;
-
 -- Whoever may call them must not choose what their names mean, and nobody else needs them.
 do $$
 declare
     name text;
 begin
-    foreach name in array array['own_accounts()', 'own_contacts()', 'own_addresses()', 'own_endpoints()',
-                                'told_own(bigint)', 'told_own_of(bigint)'] loop
+    foreach name in array array['own_accounts()', 'own_contacts()', 'own_addresses()', 'own_endpoints()'] loop
         execute format('alter function %s set search_path = %I, pg_temp', name, current_schema());
         execute format('revoke all on function %s from public', name);
     end loop;
@@ -79,17 +66,24 @@ create policy own on delivery
     using (account_id in (select own_accounts()) or endpoint_id in (select own_endpoints()));
 create policy own on receipt using (endpoint_id in (select own_endpoints()));
 -- What customers in general may know, and whatever own accounts were told of.
-create policy own on incident
-    using (not canary and (visibility in ('public', 'customers') or told_own_of(id)));
-create policy own on incident_update
-    using (state not in ('draft', 'cancelled')
-           and (visibility in ('public', 'customers') or told_own(id)));
+create policy own on incident_update using (state not in ('draft', 'cancelled') and (
+    visibility in ('public', 'customers')
+    or exists (select from account_update t
+               where t.update_id = incident_update.id and t.account_id = any(array(select own_accounts())))));
+create policy own on incident using (not canary and (
+    visibility in ('public', 'customers')
+    or exists (select from incident_update u join account_update t on t.update_id = u.id
+               where u.incident_id = incident.id and t.account_id = any(array(select own_accounts())))));
 create policy own on rendering
-    using (account_id is null and exists (select from incident_update u where u.id = update_id)
+    using (account_id is null and exists (select from incident_update u where u.id = rendering.update_id)
            or account_id in (select own_accounts()));
-create policy own on dispatch using (told_own(update_id));
-create policy own on dispatch_report using (dispatch_id in (select id from dispatch));
-create policy own on slice using (told_own(update_id));
+create policy own on dispatch using (exists (
+    select from account_update t
+    where t.update_id = dispatch.update_id and t.account_id = any(array(select own_accounts()))));
+create policy own on slice using (exists (
+    select from account_update t
+    where t.update_id = slice.update_id and t.account_id = any(array(select own_accounts()))));
+create policy own on dispatch_report using (exists (select from dispatch d where d.id = dispatch_report.dispatch_id));
 
 -- What the role may read, and of what only some columns: no counts of all customers, no notes about them.
 create function walled_reads() returns table (place text, names text[]) language sql immutable as $$
@@ -165,8 +159,8 @@ begin
         execute format('grant select %s on %I to %I', coalesce('(' || array_to_string(what.names, ',') || ')', ''),
                        what.place, role);
     end loop;
-    execute format('grant execute on function own_accounts(), own_contacts(), own_addresses(), own_endpoints(),
-                    told_own(bigint), told_own_of(bigint) to %I', role);
+    execute format('grant execute on function own_accounts(), own_contacts(), own_addresses(), own_endpoints()
+                    to %I', role);
     return wall_gap();
 end $$;
 
