@@ -112,6 +112,12 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
         meaning="The key is valid, but not for this; a person's key may what their role may, at most.",
         remedy="Use a key with the scope that `detail` names, or ask an admin for a role that has it.",
     ),
+    "own-accounts-only": Kind(
+        status=403,
+        title="This shows more than your own accounts",
+        meaning="An account manager sees what concerns their own accounts, and nothing of other customers.",
+        remedy="See `detail` for what there is instead, or ask somebody who may see all customers.",
+    ),
     "origin-not-allowed": Kind(
         status=403,
         title="This web page may not read the banner",
@@ -285,6 +291,12 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
         title="The source's secret cannot be read",
         meaning="It was stored under another secret of the installation.",
         remedy="Restore TIDINGS_SECRET, or give the source a new secret: `tidings sources rotate`.",
+    ),
+    "wall-missing": Kind(
+        status=503,
+        title="Account managers cannot be served yet",
+        meaning="The database lacks the role that keeps other customers' data from them.",
+        remedy="The operator finds in `tidings doctor` what is missing and how to mend it.",
     ),
     "unavailable": Kind(
         status=503,

@@ -1,7 +1,7 @@
 """A route as data: method, path, who may, what comes in, what goes out, and the function that does it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from http.client import NOT_MODIFIED, OK
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -19,6 +19,7 @@ from dispatcher.web.keys import Caller, admit, require
 from dispatcher.web.limits import QuotaOf, by_key, client_address, spend
 from dispatcher.web.reading import NoQuery, as_model, read_json, read_query
 from dispatcher.web.scopes import Guard, Scope
+from dispatcher.web.walls import behind_wall, refuse_beyond
 
 B = TypeVar("B", bound=BaseModel | None)
 Q = TypeVar("Q", bound=BaseModel)
@@ -49,8 +50,11 @@ class Call(Generic[B, Q]):
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection to read with what this caller may see."""
-        async with self.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        """A connection to read with what this caller may see; only that is there at all."""
+        async with AsyncExitStack() as stack:
+            conn = await stack.enter_async_context(self.ctx.pool.acquire(timeout=POOL_WAIT_S))
+            if self.caller.limited:
+                await stack.enter_async_context(behind_wall(conn, self.caller.user_id))
             yield conn
 
 
@@ -97,6 +101,7 @@ def as_aiohttp(route: Route[Any, Any]) -> Callable[[web.Request], Awaitable[web.
         caller = NOBODY
         if isinstance(route.guard, Scope) or route.guard is Guard.ANY_KEY:
             caller = await _admit(ctx, request, route.guard)
+            refuse_beyond(caller, route.operation)
         _count(ctx, request, route, caller)
         query = read_query(request, route.query)
         body = await _read_body(request, route, route.body) if route.body else None

@@ -1,0 +1,31 @@
+"""What concerns own accounts, in SQL: whose they are says the setting `tidings.user` of the transaction.
+
+An account manager's statements hold these conditions; without the setting nothing is anybody's own. They
+are the first of two walls, see docs/walls.md.
+"""
+
+from typing import Final
+
+OWN_ACCOUNT: Final = "= any(array(select own_accounts()))"
+OWN_ENDPOINT: Final = "= any(array(select own_endpoints()))"
+
+
+def told_own(update: str) -> str:
+    """Own accounts were told of the update with this number, or were planned to be."""
+    return f"""exists (select from account_update own
+                        where own.update_id = {update} and own.account_id {OWN_ACCOUNT})"""
+
+
+def seen_update(update: str) -> str:
+    """The update with this alias is none of what only others may know."""
+    return f"""({update}.state not in ('draft', 'cancelled') and (
+        {update}.visibility in ('public', 'customers')
+        or {update}.visibility = 'accounts' and {told_own(f"{update}.id")}))"""
+
+
+def seen_incident(incident: str) -> str:
+    """The incident with this alias is none of what only others may know."""
+    return f"""(not {incident}.canary and ({incident}.visibility in ('public', 'customers')
+        or {incident}.visibility = 'accounts' and exists (
+            select from incident_update said
+            where said.incident_id = {incident}.id and {told_own("said.id")})))"""
