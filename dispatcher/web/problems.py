@@ -1,19 +1,10 @@
 """Every kind of refusal, in one table: the `type` of RFC 9457, its status, what it means, what to do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """One row; `title` never varies, `remedy` tells the caller what to do."""
-
-    status: int
-    title: str
-    meaning: str
-    remedy: str
-
+from dispatcher.web.people.problems import PEOPLE_PROBLEMS
+from dispatcher.web.problem_kind import Kind
 
 PROBLEMS: Final[Mapping[str, Kind]] = {
     "malformed-json": Kind(
@@ -81,18 +72,6 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
         title="The API key has expired",
         meaning="The key was made with an end, and that has passed.",
         remedy="Make a new one with `tidings keys create`.",
-    ),
-    "person-disabled": Kind(
-        status=401,
-        title="The person was disabled",
-        meaning="The key or session belongs to somebody who may not work here any more.",
-        remedy="An admin can enable them again: `tidings users enable`.",
-    ),
-    "session-over": Kind(
-        status=401,
-        title="The session has ended",
-        meaning="A session ends after 12 hours, after 2 without use, and when the password is changed.",
-        remedy="Sign in again: POST /v1/sessions.",
     ),
     "banner-token-invalid": Kind(
         status=401,
@@ -304,7 +283,7 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
         meaning="Nothing was stored.",
         remedy="Wait for Retry-After and send it again with the same Idempotency-Key.",
     ),
-}
+} | PEOPLE_PROBLEMS
 
 BY_STATUS: Final[Mapping[int, str]] = {
     404: "not-found",

@@ -1,0 +1,1 @@
+"""People who work with Tidings: users, signing in, their keys, and what they did."""
