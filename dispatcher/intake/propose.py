@@ -21,6 +21,7 @@ from dispatcher.rules.problem import RefusedError
 from dispatcher.stages.accept import (
     AcceptedUpdate,
     Extension,
+    Hand,
     IncidentIn,
     Status,
     UpdateIn,
@@ -99,6 +100,11 @@ class Proposer:
         """As updates and the audit log name a source."""
         return f"source:{self.ctx.signer.public_id('src', self.source.id)}"
 
+    @property
+    def hand(self) -> Hand:
+        """Who changes drafts here."""
+        return Hand(actor=self.actor, at=self.now)
+
     async def update(self, proposal: UpdateProposal) -> Made:
         """A person's words: an update where the source's policy and the facts allow it, else a draft.
 
@@ -146,7 +152,7 @@ class Proposer:
         openings = [row for row in incident.drafts if row["status"] not in ENDED]
         if not proposal.ended:
             for row in resolutions:
-                await withdraw_draft(self.conn, row["id"], "It fires again")
+                await withdraw_draft(self.conn, row["id"], "It fires again", self.hand)
         note = _note(proposal, fresh)
         for row in resolutions if proposal.ended else openings:
             made = await self._extend(incident, row, proposal, note)
@@ -162,7 +168,7 @@ class Proposer:
         severity = self._severity(proposal.severity, incident)
         components = await self._components(proposal.components)
         more = Extension(note, severity, components)
-        if incident.id is None or not await extend_draft(self.conn, row["id"], more):
+        if incident.id is None or not await extend_draft(self.conn, row["id"], more, self.hand):
             return None
         accepted = AcceptedUpdate(incident.id, row["id"], None, "draft", (), row["visibility"])
         return Made(became="extended", accepted=accepted)

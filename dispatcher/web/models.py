@@ -7,18 +7,18 @@ from pydantic import BaseModel
 
 
 class UpdateLinks(BaseModel):
-    """Where to look next; `release` only for a draft."""
+    """Where to look next; `draft` only for one."""
 
     incident: str
     update: str
     dispatch: str | None
-    release: str | None
+    draft: str | None = None
     page: str
 
     @property
     def location(self) -> str:
         """The thing that was begun: the dispatch, or the draft."""
-        return self.dispatch or self.update
+        return self.dispatch or self.draft or self.update
 
 
 class UpdateAccepted(BaseModel):

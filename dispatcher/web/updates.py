@@ -13,11 +13,11 @@ from dispatcher.web import idempotency
 from dispatcher.web.answers import Reply
 from dispatcher.web.audit import note
 from dispatcher.web.idempotency import Answered, Attempt
-from dispatcher.web.ids import DISPATCH, INCIDENT, UPDATE, number_of
+from dispatcher.web.ids import DISPATCH, INCIDENT, UPDATE
 from dispatcher.web.models import UpdateAccepted, UpdateLinks
 from dispatcher.web.preview import preview
 from dispatcher.web.reading import NoQuery
-from dispatcher.web.routing import POOL_WAIT_S, Call, Plain
+from dispatcher.web.routing import POOL_WAIT_S, Call
 
 
 async def post_update(call: Call[UpdateIn, NoQuery]) -> Reply:
@@ -85,21 +85,6 @@ class _Acceptance:
         return answer, False
 
 
-async def release_update(call: Plain) -> Reply:
-    """Send a draft on its way."""
-    ctx = call.ctx
-    update_id = number_of(ctx, UPDATE, call.path("update_id"))
-
-    async def work(conn: Connection) -> UpdateAccepted:
-        now, actor = ctx.now(), call.actor
-        view = accepted_view(ctx, await pipeline.release_update(conn, ctx, update_id, now=now))
-        await note(conn, at=now, actor=actor, action="update.release", thing=view.update_id)
-        return view
-
-    view = await in_transaction(ctx.pool, work, rng=ctx.rng, wait_s=POOL_WAIT_S)
-    return Reply(view, 202, {"Location": view.links.location})
-
-
 def accepted_view(ctx: Context, accepted: AcceptedUpdate) -> UpdateAccepted:
     """What came of an update, with public ids and where to look next."""
     public = ctx.signer.public_id
@@ -116,7 +101,7 @@ def accepted_view(ctx: Context, accepted: AcceptedUpdate) -> UpdateAccepted:
             incident=f"/v1/incidents/{incident}",
             update=f"/v1/updates/{update}",
             dispatch=f"/v1/dispatches/{dispatch}" if dispatch else None,
-            release=None if dispatch else f"/v1/updates/{update}/release",
+            draft=f"/v1/drafts/{update}" if accepted.state == "draft" else None,
             page=incident_url(ctx, accepted.incident_id, accepted.visibility),
         ),
     )

@@ -60,7 +60,7 @@ async def test_an_alert_opens_a_draft_that_tells_customers_nothing_of_the_machin
     answer = await sender.send(pagerduty(priority={"summary": "P1"}), ctx.now())
     assert became(answer) == "draft"
     assert answer.json["missing"] == ["title", "impact", "next_update_by"]
-    assert answer.headers["Location"] == answer.json["links"]["update"]
+    assert answer.headers["Location"] == answer.json["links"]["draft"]
     draft = (await api.get(answer.json["links"]["update"])).json
     assert "p99 of checkout-db-7" in draft["note"]
     assert "checkout-db-7" not in str(draft["facts"])
@@ -274,9 +274,11 @@ async def test_a_draft_that_names_nobody_cannot_be_released(api: Api, ctx: Conte
     send = await sending(ctx, await source(api, Kind.STATUSPAGE, mode="draft"))
     answer = await send(statuspage(payloads.RESOLVED))
     assert answer.json["missing"] == ["component_ids"]
-    released = await api.call("POST", answer.json["links"]["release"])
+    released = await api.call(
+        "POST", f"{answer.json['links']['draft']}/submit", headers={"If-Match": "*"}
+    )
     assert (released.status, released.kind) == (422, "incomplete-draft")
-    assert released.json["errors"][0]["pointer"] == "/incident/component_ids"
+    assert released.json["errors"][0]["pointer"] == "/component_ids"
 
 
 async def test_an_event_is_taken_although_the_promised_time_of_an_update_has_passed(

@@ -142,11 +142,13 @@ async def test_an_update_without_the_needed_facts_is_a_draft_that_a_person_can_r
     body = body_of(ctx, mode="draft")
     draft = (await api.update(body)).json
     assert (draft["state"], draft["dispatch_id"]) == ("draft", None)
-    released = await api.call("POST", draft["links"]["release"])
+    released = await api.call(
+        "POST", f"{draft['links']['draft']}/submit", headers={"If-Match": "*"}
+    )
     assert released.status == 202
     assert released.json["dispatch_id"]
-    again = await api.call("POST", draft["links"]["release"])
-    assert (again.status, again.kind) == (409, "not-a-draft")
+    again = await api.call("POST", f"{draft['links']['draft']}/submit", headers={"If-Match": "*"})
+    assert (again.status, again.json) == (200, released.json)
 
 
 @pytest.mark.usefixtures("audience")
@@ -155,7 +157,7 @@ async def test_missing_facts_make_a_draft_and_are_named(api: Api, ctx: Context) 
     del body["facts"]["impact"], body["facts"]["next_update_by"]
     draft = (await api.update(body)).json
     assert draft["missing"] == ["impact", "next_update_by"]
-    refused = await api.call("POST", draft["links"]["release"])
+    refused = await api.call("POST", f"{draft['links']['draft']}/submit", headers={"If-Match": "*"})
     assert (refused.status, refused.kind) == (422, "incomplete-draft")
     assert [item["pointer"] for item in refused.json["errors"]] == [
         "/facts/impact",

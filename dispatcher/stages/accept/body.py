@@ -1,8 +1,8 @@
-"""The body of `POST /v1/updates`: facts, not prose. Unknown fields are errors."""
+"""The body of `POST /v1/updates`, and what of a draft may change: facts, not prose."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from templates.facts import FactsPatch, Internal
 
@@ -22,6 +22,10 @@ Status = Literal[
     "verifying",
     "completed",
 ]
+SeverityName = Literal["P0", "P1", "P2", "P3", "planned"]
+Visibility = Literal["public", "customers", "accounts", "internal"]
+ComponentIds = Annotated[list[Name], Field(max_length=100)]
+Note = Annotated[str, StringConstraints(max_length=10_000)]
 ENDED: frozenset[str] = frozenset({"resolved", "completed"})
 
 
@@ -33,9 +37,9 @@ class IncidentIn(_Strict):
     """Which incident. What later updates omit stays as it was; the first needs a severity."""
 
     external_id: Name
-    severity: Literal["P0", "P1", "P2", "P3", "planned"] | None = None
-    visibility: Literal["public", "customers", "accounts", "internal"] | None = None
-    component_ids: Annotated[list[Name], Field(max_length=100)] | None = None
+    severity: SeverityName | None = None
+    visibility: Visibility | None = None
+    component_ids: ComponentIds | None = None
     lead: Annotated[str, StringConstraints(max_length=200)] | None = None
 
 
@@ -59,6 +63,32 @@ class UpdateIn(_Strict):
     status: Status
     facts: FactsPatch = FactsPatch()
     internal: Internal | None = None
-    note: Annotated[str, StringConstraints(max_length=10_000)] = ""
+    note: Note = ""
     audience: AudienceIn | None = None
     mode: Literal["auto", "draft", "dry_run"] = "auto"
+
+
+class DraftPatch(_Strict):
+    """What of a draft changes; what is left out stays.
+
+    Of `facts` each one given is replaced whole, and null removes it. `internal` and `audience` are
+    replaced whole; null means nothing, and everybody.
+    """
+
+    facts: FactsPatch | None = None
+    internal: Internal | None = None
+    note: Note | None = None
+    status: Status | None = None
+    severity: SeverityName | None = None
+    visibility: Visibility | None = None
+    component_ids: ComponentIds | None = None
+    audience: AudienceIn | None = None
+
+    @field_validator(
+        "facts", "note", "status", "severity", "visibility", "component_ids", mode="before"
+    )
+    @classmethod
+    def _is_something(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("cannot be null; leave it out to keep what is there")
+        return value

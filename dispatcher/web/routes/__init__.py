@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from dispatcher.web.drafts.routes import DRAFT_ROUTES
 from dispatcher.web.intake.routes import INTAKE_ROUTES
 from dispatcher.web.public.routes import PUBLIC_ROUTES
 from dispatcher.web.report_page.routes import REPORT_ROUTES
@@ -14,6 +15,7 @@ from dispatcher.web.routes.updates import UPDATE_ROUTES
 
 ROUTES: Final = (
     *UPDATE_ROUTES,
+    *DRAFT_ROUTES,
     *DISPATCH_ROUTES,
     *CUSTOMER_ROUTES,
     *INTAKE_ROUTES,

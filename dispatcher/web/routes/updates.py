@@ -18,7 +18,7 @@ from dispatcher.web.models import (
 )
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.routing import Route
-from dispatcher.web.rows import act, get
+from dispatcher.web.rows import get
 from dispatcher.web.scopes import Scope
 
 UPDATE_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
@@ -40,13 +40,6 @@ UPDATE_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         incidents.get_update,
         NoQuery,
         UpdateWithRenderings,
-    ),
-    act(
-        "/v1/updates/{update_id}/release",
-        "release_update",
-        Scope.APPROVALS_WRITE,
-        updates.release_update,
-        {202: UpdateAccepted},
     ),
     get(
         "/v1/incidents",

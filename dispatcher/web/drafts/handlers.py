@@ -1,0 +1,116 @@
+"""Drafts over HTTP."""
+
+from typing import Any
+
+import asyncpg
+
+from dispatcher.context import Context
+from dispatcher.db import Connection
+from dispatcher.rules.problem import not_found
+from dispatcher.stages.accept import DraftPatch
+from dispatcher.web.answers import Reply, WebRefusedError
+from dispatcher.web.drafts.actions import Decider
+from dispatcher.web.drafts.models import (
+    DiscardQuery,
+    Draft,
+    DraftPage,
+    DraftQuery,
+    DraftRevision,
+    RevisionPage,
+)
+from dispatcher.web.drafts.views import LIST_SQL, ONE_SQL, draft_view, summary_view
+from dispatcher.web.etags import etag_of, if_match
+from dispatcher.web.ids import INCIDENT, UPDATE, number_of
+from dispatcher.web.lists import PageQuery, page_reply, position
+from dispatcher.web.reading import NoQuery
+from dispatcher.web.routing import Call, Plain
+
+REVISIONS_SQL = """
+select number, at, made_by, action, fields, former from draft_revision
+where update_id = $1 and ($2::int is null or number < $2) order by number desc limit $3
+"""
+EXISTS_SQL = "select exists (select from incident_update where id = $1)"
+
+
+async def list_drafts(call: Call[None, DraftQuery]) -> Reply:
+    """What waits for somebody, newest first."""
+    _refuse_limited(call)
+    ctx, query = call.ctx, call.query
+    before = position(query, (int,))
+    incident = None if query.incident is None else number_of(ctx, INCIDENT, query.incident)
+    async with call.connection() as conn:
+        rows = await conn.fetch(
+            LIST_SQL, before and before[0], incident, query.source, query.limit + 1
+        )
+    views = [summary_view(ctx, row) for row in rows]
+    return page_reply(call, views, [(row["id"],) for row in rows], DraftPage)
+
+
+async def get_draft(call: Plain) -> Reply:
+    """All of a draft, with the ETag that If-Match names."""
+    _refuse_limited(call)
+    async with call.connection() as conn:
+        return Reply(await find_draft(conn, call.ctx, call.path("update_id")))
+
+
+async def find_draft(conn: Connection, ctx: Context, public: str) -> Draft:
+    """A draft by its public id. Raises RefusedError where there is none, or it is none any more."""
+    return await draft_view(conn, ctx, await draft_row(conn, ctx, public))
+
+
+async def draft_row(conn: Connection, ctx: Context, public: str) -> asyncpg.Record:
+    """The row of a draft. Raises RefusedError where there is none, or it is none any more."""
+    row = await conn.fetchrow(ONE_SQL, number_of(ctx, UPDATE, public))
+    if row is None:
+        raise not_found("draft")
+    if row["state"] != "draft":
+        state, public = row["state"], ctx.signer.public_id(UPDATE, row["id"])
+        raise WebRefusedError("not-found", f"It is {state}, and no draft: see /v1/updates/{public}")
+    return row
+
+
+async def list_revisions(call: Call[None, PageQuery]) -> Reply:
+    """What was done to a draft, newest first; of one that was sent or discarded as well."""
+    _refuse_limited(call)
+    number = number_of(call.ctx, UPDATE, call.path("update_id"))
+    before = position(call.query, (int,))
+    async with call.connection() as conn:
+        if not await conn.fetchval(EXISTS_SQL, number):
+            raise not_found("draft")
+        rows = await conn.fetch(REVISIONS_SQL, number, before and before[0], call.query.limit + 1)
+    views = [DraftRevision(**dict(row)) for row in rows]
+    return page_reply(call, views, [(row["number"],) for row in rows], RevisionPage)
+
+
+async def patch_draft(call: Call[DraftPatch, NoQuery]) -> Reply:
+    """Change what is given, of the version that If-Match names; the answer has the next one's ETag."""
+    view = await _decider(call).edit(call.body)
+    return Reply(view, headers={"ETag": etag_of(view)})
+
+
+async def submit_draft(call: Plain) -> Reply:
+    """Send the version that If-Match names; asked again, it is told again and not sent again."""
+    view, before = await _decider(call).submit()
+    if before:
+        return Reply(view, headers={"Idempotency-Replayed": "true"})
+    return Reply(view, 202, {"Location": view.links.location})
+
+
+async def discard_draft(call: Call[None, DiscardQuery]) -> Reply:
+    """The version that If-Match names shall not leave."""
+    return Reply(await _decider(call).discard(call.query.why))
+
+
+def _decider(call: Call[Any, Any]) -> Decider:
+    return Decider(
+        ctx=call.ctx,
+        public=call.path("update_id"),
+        match=if_match(call.request),
+        actor=call.actor,
+    )
+
+
+def _refuse_limited(call: Call[Any, Any]) -> None:
+    """What nobody was told of yet is not shown to who may see their own accounts only."""
+    if call.caller.limited:
+        raise WebRefusedError("missing-scope", "Drafts are not shown to account managers")
