@@ -8,7 +8,7 @@ BIN := .venv/bin
 # The official API documents are not part of this repository; say where they are.
 CONTRACT_DIR ?= ../shared/contract
 
-.PHONY: demo test chaos mutants bench contract check format lock clean
+.PHONY: demo test chaos mutants bench contract openapi fuzz check format lock clean
 
 demo: .venv/ready
 	$(BIN)/tidings demo $(ARGS)
@@ -36,6 +36,16 @@ mutants: .venv/ready
 
 contract: .venv/ready
 	TIDINGS_CONTRACT_SPECS=$(abspath $(CONTRACT_DIR)) $(BIN)/pytest tests/contract $(ARGS)
+
+# Writes the description of the API from the route table, the models and the handlers.
+openapi: .venv/ready
+	$(BIN)/python -m dispatcher.web.openapi docs/openapi.json
+
+# What schemathesis does in a few seconds of the tests, for as long as wanted: make fuzz EXAMPLES=500
+EXAMPLES ?= 100
+fuzz: .venv/ready
+	TIDINGS_TEST_PG=$(PG) TIDINGS_TEST_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/api/test_schemathesis.py \
+		--timeout 7200 $(ARGS)
 
 check: .venv/ready
 	$(BIN)/ruff check .

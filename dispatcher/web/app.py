@@ -14,6 +14,7 @@ from dispatcher.web.boundary import (
 )
 from dispatcher.web.health import LOOKOUT
 from dispatcher.web.limits import BUCKETS, Buckets
+from dispatcher.web.openapi.door import DESCRIPTION, Description
 from dispatcher.web.public.glance import GLANCE, Glance
 from dispatcher.web.reading import RECEIPT_LIMIT
 from dispatcher.web.receipts import keep_reserved
@@ -31,6 +32,7 @@ def create_app(ctx: Context) -> web.Application:
     )
     app[CONTEXT] = ctx
     app[BUCKETS] = Buckets()
+    app[DESCRIPTION] = Description(ROUTES)
     for route in ROUTES:
         handler = as_aiohttp(route)
         app.router.add_route(route.method, route.path, handler, name=route.operation)

@@ -46,6 +46,8 @@ class Row(BaseModel):
 
 
 class IncidentHeader(Row):
+    """The incident a report is about, as it stands."""
+
     id: str
     source: str
     external_id: str
