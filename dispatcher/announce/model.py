@@ -142,13 +142,18 @@ class DeliveryFailed(_Data):
 
 
 class SourceError(_Data):
-    """What a source sent could not be used. `error`: the word of the inspector, such as `malformed`."""
+    """What a source sent could not be used. `error`: the word of the inspector, such as `malformed`.
+
+    Told at most once an hour: `count` came since the last time, the first of them all at `since`.
+    """
 
     source_id: SourceNumber
     name: Annotated[str, Field(max_length=200)]
     kind: Annotated[str, Field(max_length=50)]
     error: Annotated[str, Field(max_length=50)]
     detail: Annotated[str, Field(max_length=500)]
+    count: int = 1
+    since: AwareDatetime | None = None
 
 
 class WebhookTest(_Data):

@@ -6,6 +6,7 @@ from dispatcher.clocks.forgetting import forget_canaries
 from dispatcher.context import Context
 from dispatcher.db import in_transaction
 from dispatcher.intake.events import trim_events
+from dispatcher.intake.troubles import forget_troubles
 from dispatcher.jobs import trim
 from dispatcher.stages import report
 
@@ -29,5 +30,6 @@ async def maintain(ctx: Context) -> None:
         await conn.execute(GONE_WORKERS_SQL)
         await report.remove_expired(conn, now=now)
         await trim_events(conn, now=now)
+        await forget_troubles(conn, now=now)
         await trim(conn)
     await in_transaction(ctx.pool, forget_canaries, rng=ctx.rng)

@@ -7,13 +7,16 @@ import base64
 import binascii
 from datetime import datetime
 from typing import Final
+from urllib.parse import unquote
 
 from dispatcher.intake import native, proof
 from dispatcher.intake.model import Keys, MalformedError, Reading, Request
 from dispatcher.intake.shapes import Node, read_json
 
+_STRUCTURED: Final = "application/cloudevents"
 _BATCH: Final = "application/cloudevents-batch"
 _ATTRIBUTES: Final = ("specversion", "id", "source", "type")
+_TIME: Final = "time"
 
 
 def verify(request: Request, keys: Keys, *, now: datetime) -> None:
@@ -26,21 +29,31 @@ def verify(request: Request, keys: Keys, *, now: datetime) -> None:
 
 def read(request: Request) -> Reading:
     """What one event proposes. Raises MalformedError."""
-    if request.headers.get("content-type", "").lower().startswith(_BATCH):
-        raise MalformedError("content-type", "is a batch; send one event at a time")
-    if "ce-specversion" in request.headers:
-        event = Node({name: request.headers.get(f"ce-{name}") for name in _ATTRIBUTES})
-    else:
-        event = read_json(request.body)
+    content_type = request.headers.get("content-type", "").lower()
+    if content_type.startswith(_BATCH):
+        detail = "is a batch, which has no single answer: send each event in a request of its own"
+        raise MalformedError("content-type", detail)
+    # What the content type says goes before what the headers look like.
+    binary = "ce-specversion" in request.headers and not content_type.startswith(_STRUCTURED)
+    event = _attributes(request) if binary else read_json(request.body)
     version, name, source, kind = (event.name(part) for part in _ATTRIBUTES)
     if version != "1.0":
         raise MalformedError("/specversion", 'must be "1.0"')
     ignored = native.unused(kind)
     if ignored:
         return ignored
-    data = read_json(request.body) if "ce-specversion" in request.headers else _data(event)
+    data = read_json(request.body) if binary else _data(event)
     # The specification makes source and id together unique.
-    return native.read_update(data, key=f"{source}\n{name}")
+    return native.read_update(data, key=f"{source}\n{name}", at=event.when(_TIME))
+
+
+def _attributes(request: Request) -> Node:
+    """Those in headers; there, what is no plain ASCII is written with per cent signs."""
+    given = {name: request.headers.get(f"ce-{name}") for name in (*_ATTRIBUTES, _TIME)}
+    for name in _ATTRIBUTES:
+        if not given[name]:
+            raise MalformedError(f"ce-{name}", "is missing")
+    return Node({name: unquote(text) for name, text in given.items() if text is not None})
 
 
 def _data(event: Node) -> Node:

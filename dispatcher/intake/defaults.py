@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, StringConstraints
 
 from dispatcher.intake.words import SeverityName
 from dispatcher.stages.accept import AudienceIn
@@ -19,6 +19,8 @@ Severities = Annotated[dict[Word, SeverityName], Field(max_length=100)]
 ComponentIds = Annotated[list[Name], Field(max_length=100)]
 Components = Annotated[dict[Word, Name], Field(max_length=1000)]
 Span = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}(min|h|d)$")]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,100}$", to_lower=True)]
+Networks = Annotated[list[IPvAnyNetwork], Field(max_length=100)]
 
 
 class Defaults(BaseModel):
@@ -29,6 +31,9 @@ class Defaults(BaseModel):
     lead from the sender's words to ours; `component_ids` stand in where none of them fits.
     `trust_titles`: the sender's name of an incident may be shown to customers, although it was made for
     colleagues. `next_update_within` promises the next update where the sender names no time.
+    `networks`: from where alone the source may speak. `silent_after`: a source that has said nothing for
+    this long is told as a fault. `signature_header`, `timestamp_header`: where Grafana was told to use
+    others; with the second, what has no time is refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +48,10 @@ class Defaults(BaseModel):
     prepared: FactsPatch | None = None
     trust_titles: bool = False
     next_update_within: Span | None = None
+    networks: Networks = []
+    silent_after: Span | None = None
+    signature_header: HeaderName | None = None
+    timestamp_header: HeaderName | None = None
 
     @property
     def promise(self) -> timedelta | None:

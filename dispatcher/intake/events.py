@@ -11,16 +11,19 @@ import orjson
 
 from dispatcher.context import Context
 from dispatcher.db import Connection
-from dispatcher.intake.masks import masked_body, without_people
+from dispatcher.intake.masks import masked_body, shortened
 from dispatcher.intake.model import Request
 from dispatcher.intake.proof import as_bytes
 from dispatcher.seal import seal, unseal
 
 KEPT_EVENTS: Final = 100
+# Of requests that nobody proved; more would push out what is true.
+KEPT_FORGED: Final = 10
+# Of one source, in all: a sender of huge events has fewer of them kept.
+KEPT_BYTES: Final = 8 * 1024 * 1024
 KEPT_FOR: Final = timedelta(days=7)
 # Senders repeat what goes on; what was not repeated for a quarter of a year does not come again.
 CLAIMED_FOR: Final = timedelta(days=90)
-_BETWEEN_FORGED: Final = timedelta(seconds=10)
 _LONGEST_DETAIL: Final = 500
 _KEY_PURPOSE: Final = "intake-event"
 # What an adapter reads of the headers, and nothing that proves anything.
@@ -40,11 +43,20 @@ ADD_EVENT_SQL = """
 insert into intake_event (source_id, at, outcome, detail, result, shown, sealed, replay_of)
 values ($1, $2, $3, $4, $5, $6, $7, $8) returning id
 """
-# One in a while shows the operator that a secret is wrong; more would only push out what is true.
 ADD_FORGED_SQL = """
-insert into intake_event (source_id, at, outcome)
-select $1, $2, 'forged'
-where not exists (select from intake_event where source_id = $1 and outcome = 'forged' and at > $3)
+insert into intake_event (source_id, at, outcome, detail) values ($1, $2, 'forged', $3)
+"""
+# With each event that is added, so that a flood never holds more than this. Who adds at the same time
+# does not wait for the same old rows.
+TRIM_SQL = """
+delete from intake_event where id in (
+    select e.id from intake_event e join (
+        select id, outcome = 'forged' as forged,
+               row_number() over (partition by outcome = 'forged' order by id desc) as place,
+               sum(coalesce(octet_length(sealed), 0)) over (order by id desc) as held
+        from intake_event where source_id = $1) kept on kept.id = e.id
+    where kept.held > $4 or kept.place > case when kept.forged then $3::int else $2::int end
+    for update of e skip locked)
 """
 EVENTS_SQL = """
 select id, at, outcome, detail, result, shown, replay_of from intake_event
@@ -55,11 +67,12 @@ select id, at, outcome, detail, result, shown, replay_of from intake_event
 where source_id = $1 and id > $2 order by id limit $3
 """
 EVENT_SQL = "select * from intake_event where id = $1"
-TRIM_SQL = """
-delete from intake_event e
-using source s cross join lateral (
-    select o.id from intake_event o where o.source_id = s.id order by o.id desc offset $1 limit 1) last
-where e.source_id = s.id and e.id <= last.id
+# When a source was last heard of is known for longer than what it said.
+LAST_HEARD_SQL = """
+update source s set last_event_at = greatest(s.last_event_at, e.at)
+from (select source_id, max(at) as at from intake_event
+      where at < $1 and outcome <> 'forged' and replay_of is null group by 1) e
+where s.id = e.source_id
 """
 TRIM_OLD_SQL = "delete from intake_event where at < $1"
 TRIM_CLAIMS_SQL = "delete from intake_claim where seen_at < $1"
@@ -117,33 +130,31 @@ async def add_event(
     now: datetime,
 ) -> int:
     """Keep one event of a proven sender, as it came and as it may be shown; its number."""
-    packed = orjson.dumps(
-        {
-            "headers": {
-                name: value
-                for name, value in ((n, _as_text(v)) for n, v in request.headers.items())
-                if name in _KEPT_HEADERS or name.startswith("ce-")
-            },
-            "body": request.body.decode("latin-1"),
-        }
-    )
+    headers = {
+        name: _as_text(value)
+        for name, value in request.headers.items()
+        if name in _KEPT_HEADERS or name.startswith("ce-")
+    }
+    packed = b"%b\n%b" % (orjson.dumps(headers), request.body)
     event_id: int = await conn.fetchval(
         ADD_EVENT_SQL,
         source_id,
         now,
         happened.outcome,
-        without_people(happened.detail[:_LONGEST_DETAIL]),
+        shortened(happened.detail, _LONGEST_DETAIL),
         None if happened.result is None else dict(happened.result),
         masked_body(request.body),
         seal(ctx.signer.derived_key(_KEY_PURPOSE), packed, about=_about(source_id)),
         happened.replay_of,
     )
+    await _trim(conn, source_id)
     return event_id
 
 
-async def add_forged(conn: Connection, source_id: int, *, now: datetime) -> None:
+async def add_forged(conn: Connection, source_id: int, detail: str, *, now: datetime) -> None:
     """Note that somebody could not prove to be the sender, without anything of what was sent."""
-    await conn.execute(ADD_FORGED_SQL, source_id, now, now - _BETWEEN_FORGED)
+    await conn.execute(ADD_FORGED_SQL, source_id, now, detail)
+    await _trim(conn, source_id)
 
 
 async def list_events(
@@ -171,16 +182,20 @@ async def stored_request(
     if row["sealed"] is None:
         return row["source_id"], None
     key = ctx.signer.derived_key(_KEY_PURPOSE)
-    packed = orjson.loads(unseal(key, row["sealed"], about=_about(row["source_id"])))
-    request = Request(body=packed["body"].encode("latin-1"), headers=packed["headers"])
-    return row["source_id"], request
+    packed = unseal(key, row["sealed"], about=_about(row["source_id"]))
+    headers, _, body = packed.partition(b"\n")
+    return row["source_id"], Request(body=body, headers=orjson.loads(headers))
 
 
 async def trim_events(conn: Connection, *, now: datetime) -> None:
-    """Forget what is older than a week or has a hundred newer ones, and keys that came no more."""
-    await conn.execute(TRIM_SQL, KEPT_EVENTS)
+    """Forget what is older than a week, and keys that came no more."""
+    await conn.execute(LAST_HEARD_SQL, now - KEPT_FOR)
     await conn.execute(TRIM_OLD_SQL, now - KEPT_FOR)
     await conn.execute(TRIM_CLAIMS_SQL, now - CLAIMED_FOR)
+
+
+async def _trim(conn: Connection, source_id: int) -> None:
+    await conn.execute(TRIM_SQL, source_id, KEPT_EVENTS, KEPT_FORGED, KEPT_BYTES)
 
 
 def _hashed(key: str) -> bytes:

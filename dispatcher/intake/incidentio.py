@@ -66,6 +66,7 @@ def _created(incident: Node, key: str) -> DraftProposal:
         severity=incident.text("severity", "name"),
         components=tuple(_components(incident)),
         link=incident.text("permalink"),
+        at=incident.when("updated_at"),
     )
 
 
@@ -86,6 +87,7 @@ def _status(event: Node, incident: Node, key: str) -> Reading:
             alerts=(Alert(key, text, firing=not ended),),
             ended=ended,
             severity=incident.text("severity", "name"),
+            at=incident.when("updated_at"),
         )
     return UpdateProposal(
         key=key,
@@ -96,6 +98,7 @@ def _status(event: Node, incident: Node, key: str) -> Reading:
         severity=incident.text("severity", "name"),
         components=tuple(_components(incident)),
         link=incident.text("permalink"),
+        at=incident.when("updated_at"),
     )
 
 

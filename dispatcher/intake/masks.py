@@ -12,6 +12,8 @@ LONGEST_TEXT: Final = 1000
 LONGEST: Final = 64 * 1024
 DEEPEST: Final = 50
 LEFT_OUT: Final = "[left out]"
+# An address that a cut goes through would not be known for one.
+_MARGIN: Final = 300
 _SECRET_KEY: Final = re.compile(
     r"secret|token|passw|authorization|api_?key|credential|cookie|signature|unsubscribe",
     re.IGNORECASE,
@@ -27,7 +29,7 @@ def masked_body(body: bytes) -> str:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         return orjson.dumps(
-            {"not_json": _text(body[: 2 * LONGEST_TEXT].decode("utf-8", "replace"))}
+            {"not_json": _text(body[: 4 * LONGEST_TEXT].decode("utf-8", "replace"))}
         ).decode()
     left = [LONGEST]
     return orjson.dumps(_masked(value, left)).decode()
@@ -75,10 +77,19 @@ def _field(key: str, value: object, left: list[int], depth: int) -> Any:
 
 
 def _text(text: str, left: list[int] | None = None) -> str:
-    shown = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
+    shown = shortened(text, LONGEST_TEXT)
     if left is not None:
         left[0] -= len(shown)
-    return without_people(shown)
+    return shown
+
+
+def shortened(text: str, longest: int) -> str:
+    """As `without_people`, cut with an ellipsis where it is too long; no part of an address remains."""
+    if len(text) <= longest:
+        return without_people(text)
+    # A part of the text only: what finds addresses takes its time over a megabyte.
+    seen = without_people(text[: longest + _MARGIN])
+    return seen[: min(longest, max(len(seen) - _MARGIN, 0))] + "…"
 
 
 def without_people(text: str) -> str:

@@ -26,6 +26,15 @@ class Kind(StrEnum):
     STANDARD_WEBHOOKS = "standard_webhooks"
 
 
+class Trouble(StrEnum):
+    """Why something that came was not taken, in the inspector's words."""
+
+    FORGED = "forged"
+    MALFORMED = "malformed"
+    REFUSED = "refused"
+    THROTTLED = "throttled"
+
+
 class ForgedError(Exception):
     """Nothing shows that the request comes from the sender."""
 
@@ -50,10 +59,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What proves a sender: `secrets` where it signs, their SHA-256 where it only shows one."""
+    """What proves a sender: `secrets` where it signs, their SHA-256 where it only shows one.
+
+    Names of headers, in lower case, where the operator chose them: '' stands for the usual ones.
+    """
 
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
     hashes: tuple[bytes, ...] = field(default=(), repr=False)
+    signature_header: str = ""
+    timestamp_header: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +76,8 @@ class UpdateProposal:
 
     `key` is the sender's own for this update. `passed`: keys of older updates that came along and are
     not to be sent any more. `status` None: as the incident stands. `internal_title` is a name that was
-    made for colleagues. `severity` and `components` are the sender's words.
+    made for colleagues. `severity` and `components` are the sender's words. `at`: when the sender says it
+    was; events may overtake each other.
     """
 
     key: str
@@ -77,6 +92,7 @@ class UpdateProposal:
     facts: FactsPatch = NO_FACTS
     passed: tuple[str, ...] = ()
     link: str = ""
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +109,7 @@ class DraftProposal:
     """A machine speaks: a draft for a person to write. `ended`: it proposes that all is over.
 
     `recurring`: the same `incident_key` comes again for another incident, as that of a group of alerts.
+    `at`: as in an update.
     """
 
     incident_key: str
@@ -103,6 +120,7 @@ class DraftProposal:
     severity: str = ""
     components: tuple[str, ...] = ()
     link: str = ""
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

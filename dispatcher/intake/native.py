@@ -6,6 +6,7 @@
 `facts` are those of `POST /v1/updates`, and strict like them; the rest is the short form of them.
 """
 
+from datetime import datetime
 from typing import Final
 
 from pydantic import ValidationError
@@ -25,14 +26,13 @@ def unused(kind: str) -> Ignored | None:
     return Ignored(f"the type {line(kind)} does not end in {PUBLISHED}")
 
 
-def read_update(data: Node, *, key: str) -> Reading:
-    """One update of one incident. Raises MalformedError."""
+def read_update(data: Node, *, key: str, at: datetime | None) -> Reading:
+    """One update of one incident; `at` is when the envelope says it was. Raises MalformedError."""
     incident = data.need("incident")
     status = data.need("status")
     word = status.text()
     if word not in STATUSES:
         raise MalformedError(status.pointer, f"must be one of {', '.join(STATUSES)}")
-    promise = data.get("next_update_by")
     return UpdateProposal(
         key=key,
         incident_key=incident.name("external_id"),
@@ -41,8 +41,9 @@ def read_update(data: Node, *, key: str) -> Reading:
         title=incident.text("name"),
         severity=incident.text("severity") or incident.text("impact"),
         components=tuple(item.name() for item in incident.items("component_ids")),
-        next_update_by=promise.moment() if promise else None,
+        next_update_by=data.when("next_update_by"),
         facts=_facts(data),
+        at=at,
     )
 
 

@@ -49,6 +49,7 @@ def _status_update(event: Node) -> Reading:
             heading="PagerDuty: a status update that is longer than PagerDuty tells us",
             alerts=(Alert(event.name("id"), text),),
             link=incident.text("html_url"),
+            at=event.when("occurred_at"),
         )
     return UpdateProposal(
         key=event.name("id"),
@@ -57,6 +58,7 @@ def _status_update(event: Node) -> Reading:
         text=text,
         internal_title=line(incident.text("summary")),
         link=incident.text("html_url"),
+        at=event.when("occurred_at"),
     )
 
 
@@ -78,4 +80,5 @@ def _alert(event: Node, *, ended: bool) -> DraftProposal:
         severity=incident.text("priority", "summary"),
         components=tuple(name for name in (service.text("id"), called) if name),
         link=incident.text("html_url"),
+        at=event.when("occurred_at"),
     )

@@ -1,6 +1,6 @@
 """One event through the door: proven, read, claimed, put into effect, remembered. All or nothing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias, assert_never
@@ -10,11 +10,13 @@ from dispatcher.db import Connection
 from dispatcher.intake.adapters import ADAPTERS
 from dispatcher.intake.events import Happened, add_event, claim, settle
 from dispatcher.intake.model import DraftProposal, Ignored, Reading, Request, UpdateProposal
+from dispatcher.intake.proof import TOLERANCE
 from dispatcher.intake.propose import Made, Proposer
 from dispatcher.intake.sources import Source
 from dispatcher.stages.accept import AcceptedUpdate
 
 _IGNORED: Final = "ignored"
+_AT: Final = "at"
 OVERTAKEN: Final = "a newer update of the incident had come already"
 
 
@@ -76,34 +78,77 @@ async def _result_of(
     conn: Connection, ctx: Context, source: Source, event: Arrival, now: datetime
 ) -> tuple[Mapping[str, Any], bool]:
     """The stored form of what it became, and whether that is what was answered before."""
+    door = _Door(conn, source.id, event.forced, now)
     proposer = Proposer(conn, ctx, source, now)
     match event.reading:
         case Ignored(reason):
             return {_IGNORED: reason}, False
         case UpdateProposal() as update:
-            before = await claim(conn, source.id, [update.key, *update.passed], now=now)
-            known = before[update.key]
-            if known is not None and not event.forced:
-                return known, True
-            result = _stored(await proposer.update(update))
-            await settle(conn, source.id, [update.key], result)
-            passed = [key for key, value in before.items() if value is None and key != update.key]
-            await settle(conn, source.id, passed, {_IGNORED: OVERTAKEN})
-            return result, False
+            return await door.words(update, proposer)
         case DraftProposal() as draft:
-            whole = "\n".join(["all of", *(alert.key for alert in draft.alerts)])
-            keys = [whole, *(alert.key for alert in draft.alerts)]
-            before = await claim(conn, source.id, keys, now=now)
-            fresh = [item for item in draft.alerts if event.forced or before[item.key] is None]
-            if not fresh:
-                known = before[whole] or _newest(before.values())
-                await settle(conn, source.id, [whole], known)
-                return known, True
-            result = _stored(await proposer.draft(draft, fresh))
-            await settle(conn, source.id, [whole, *(alert.key for alert in fresh)], result)
-            return result, False
+            return await door.alerts(draft, proposer)
         case _:
             assert_never(event.reading)
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """Lets in once what is said several times, and not at all what newer words have overtaken."""
+
+    conn: Connection
+    source_id: int
+    forced: bool
+    now: datetime
+
+    async def words(
+        self, update: UpdateProposal, proposer: Proposer
+    ) -> tuple[Mapping[str, Any], bool]:
+        before = await self._claim([update.key, *update.passed])
+        known = before[update.key]
+        if known is not None and not self.forced:
+            return known, True
+        overtaken = await self._is_overtaken(f"words about\n{update.incident_key}", update.at)
+        result = {_IGNORED: OVERTAKEN} if overtaken else _stored(await proposer.update(update))
+        await self._settle([update.key], result)
+        passed = [key for key in update.passed if before[key] is None]
+        await self._settle(passed, {_IGNORED: OVERTAKEN})
+        return result, False
+
+    async def alerts(
+        self, draft: DraftProposal, proposer: Proposer
+    ) -> tuple[Mapping[str, Any], bool]:
+        whole = "\n".join(["all of", *(alert.key for alert in draft.alerts)])
+        keys = [whole, *(alert.key for alert in draft.alerts)]
+        before = await self._claim(keys)
+        fresh = [item for item in draft.alerts if self.forced or before[item.key] is None]
+        if not fresh:
+            known = before[whole] or _newest(before.values())
+            await self._settle([whole], known)
+            return known, True
+        overtaken = await self._is_overtaken(f"alerts about\n{draft.incident_key}", draft.at)
+        result = {_IGNORED: OVERTAKEN} if overtaken else _stored(await proposer.draft(draft, fresh))
+        await self._settle([whole, *(alert.key for alert in fresh)], result)
+        return result, False
+
+    async def _claim(self, keys: Sequence[str]) -> dict[str, Mapping[str, Any] | None]:
+        return await claim(self.conn, self.source_id, keys, now=self.now)
+
+    async def _settle(self, keys: Sequence[str], result: Mapping[str, Any]) -> None:
+        await settle(self.conn, self.source_id, keys, result)
+
+    async def _is_overtaken(self, order: str, at: datetime | None) -> bool:
+        """Whether what was said at that time came after newer words; senders promise no order.
+
+        What has no time, or one that is not yet, counts when it comes.
+        """
+        if at is None or at > self.now + TOLERANCE:
+            return False
+        newest = (await self._claim([order]))[order]
+        told = at.isoformat(timespec="microseconds")
+        if newest is None or told >= newest[_AT]:
+            await self._settle([order], {_AT: told})
+            return False
+        return not self.forced
 
 
 def _newest(results: Iterable[Mapping[str, Any] | None]) -> Mapping[str, Any]:

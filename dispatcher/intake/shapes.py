@@ -90,6 +90,11 @@ class Node:
             raise MalformedError(found.pointer, "must be a list")
         return [Node(value, f"{found.pointer}/{place}") for place, value in enumerate(found.value)]
 
+    def when(self, name: str) -> datetime | None:
+        """A member as a moment, None where it is left out."""
+        found = self.get(name)
+        return found.moment() if found else None
+
     def moment(self) -> datetime:
         """This text as a moment with its zone, in UTC."""
         try:

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
@@ -14,7 +14,7 @@ from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.intake.adapters import SIGNING, WHSEC
 from dispatcher.intake.defaults import Defaults
-from dispatcher.intake.model import Keys, Kind
+from dispatcher.intake.model import Keys, Kind, Trouble
 from dispatcher.intake.proof import digest
 from dispatcher.rules.problem import FieldProblem, RefusedError, conflict, invalid
 from dispatcher.seal import seal, unseal
@@ -30,8 +30,12 @@ insert into source (kind, name, defaults, created_at) values ($1, $2, $3, $4)
 on conflict (name) do nothing returning *
 """
 COLUMNS = """
-select s.*, (select e.at from intake_event e where e.source_id = s.id
-             order by e.id desc limit 1) as last_event_at
+select s.*, greatest(s.last_event_at, (
+           select e.at from intake_event e
+           where e.source_id = s.id and e.outcome <> 'forged' and e.replay_of is null
+           order by e.id desc limit 1)) as heard_at,
+       (select to_jsonb(t) from source_trouble t where t.source_id = s.id
+        order by t.last_at desc limit 1) as trouble
 from source s
 """
 FIND_SQL = f"{COLUMNS} where s.id = $1"
@@ -63,6 +67,17 @@ select external_id from account where external_id = any($1::text[]) and removed_
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LastError:
+    """What of a source was refused last; `count` of that kind since it began."""
+
+    kind: Trouble
+    at: datetime
+    since: datetime
+    count: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """One sender and what the operator said about it."""
 
@@ -73,6 +88,7 @@ class Source:
     created_at: datetime
     disabled_at: datetime | None
     last_event_at: datetime | None = None
+    last_error: LastError | None = None
 
 
 async def create(
@@ -86,7 +102,7 @@ async def create(
     now: datetime,
 ) -> tuple[Source, str]:
     """A source and its secret, which is never shown again. Raises RefusedError naming each wrong field."""
-    await _refuse_unknown(conn, ctx, defaults)
+    await _refuse_unknown(conn, ctx, kind, defaults)
     text = _checked(kind, secret) if secret is not None else _new_secret(kind)
     row = await conn.fetchrow(CREATE_SQL, kind, name, defaults.stored(), now)
     if row is None:
@@ -133,7 +149,7 @@ async def change(
     chosen = {**row["defaults"], **defaults}
     merged = Defaults.model_validate({k: v for k, v in chosen.items() if v is not None})
     if defaults:
-        await _refuse_unknown(conn, ctx, merged)
+        await _refuse_unknown(conn, ctx, Kind(row["kind"]), merged)
     disabled_at = row["disabled_at"]
     if disabled is not None:
         disabled_at = (disabled_at or now) if disabled else None
@@ -173,6 +189,8 @@ async def keys_of(conn: Connection, ctx: Context, source: Source, *, now: dateti
     return Keys(
         secrets=tuple(_signing_bytes(source.kind, item) for item in plain),
         hashes=(*hashes, *(digest(item) for item in plain)),
+        signature_header=source.defaults.signature_header or "",
+        timestamp_header=source.defaults.timestamp_header or "",
     )
 
 
@@ -219,9 +237,10 @@ def _signing_bytes(kind: Kind, text: bytes) -> bytes:
     return text
 
 
-async def _refuse_unknown(conn: Connection, ctx: Context, defaults: Defaults) -> None:
+async def _refuse_unknown(conn: Connection, ctx: Context, kind: Kind, defaults: Defaults) -> None:
     audience = defaults.audience
     problems = [
+        *_only_of_grafana(kind, defaults),
         *await _unknown(conn, COMPONENTS_SQL, defaults.component_ids, "component_ids"),
         *await _unknown(conn, COMPONENTS_SQL, list(defaults.components.values()), "components"),
     ]
@@ -241,6 +260,17 @@ async def _refuse_unknown(conn: Connection, ctx: Context, defaults: Defaults) ->
         )
     if problems:
         raise RefusedError(422, "invalid-request", "The source cannot be used", problems)
+
+
+def _only_of_grafana(kind: Kind, defaults: Defaults) -> list[FieldProblem]:
+    if kind is Kind.GRAFANA:
+        return []
+    detail = "Only Grafana can be told to use other headers"
+    return [
+        FieldProblem(f"/{name}", "invalid", detail)
+        for name in ("signature_header", "timestamp_header")
+        if getattr(defaults, name) is not None
+    ]
 
 
 async def _unknown(
@@ -263,5 +293,18 @@ def _source(row: asyncpg.Record) -> Source:
         defaults=Defaults.model_validate(row["defaults"]),
         created_at=row["created_at"],
         disabled_at=row["disabled_at"],
-        last_event_at=row.get("last_event_at"),
+        last_event_at=row.get("heard_at"),
+        last_error=_last_error(row.get("trouble")),
+    )
+
+
+def _last_error(found: Mapping[str, Any] | None) -> LastError | None:
+    if found is None:
+        return None
+    return LastError(
+        kind=Trouble(found["kind"]),
+        at=datetime.fromisoformat(found["last_at"]),
+        since=datetime.fromisoformat(found["since"]),
+        count=found["n"],
+        detail=found["detail"],
     )

@@ -21,4 +21,4 @@ def read(request: Request) -> Reading:
     key = request.headers.get("webhook-id", "")
     if not key:
         raise MalformedError("webhook-id", "is missing")
-    return native.read_update(body.need("data"), key=key)
+    return native.read_update(body.need("data"), key=key, at=body.when("timestamp"))

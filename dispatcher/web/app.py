@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from dispatcher.context import Context
+from dispatcher.intake.troubles import Brake
 from dispatcher.watch import Lookout
 from dispatcher.web.banner.cors import add_cors_headers
 from dispatcher.web.banner.hub import HUB, Hub, end_streams, keep_hub
@@ -13,6 +14,7 @@ from dispatcher.web.boundary import (
     turn_errors_into_problems,
 )
 from dispatcher.web.health import LOOKOUT
+from dispatcher.web.intake.door import BRAKE
 from dispatcher.web.limits import BUCKETS, Buckets
 from dispatcher.web.openapi.door import DESCRIPTION, Description
 from dispatcher.web.public.glance import GLANCE, Glance
@@ -32,6 +34,7 @@ def create_app(ctx: Context) -> web.Application:
     )
     app[CONTEXT] = ctx
     app[BUCKETS] = Buckets()
+    app[BRAKE] = Brake()
     app[DESCRIPTION] = Description(ROUTES)
     for route in ROUTES:
         handler = as_aiohttp(route)

@@ -22,6 +22,9 @@ REQUEST_ID = web.RequestKey("request_id", str)
 SPENT = web.RequestKey("spent", dict[str, str])
 """Headers that tell how much the caller may still call, where that is limited."""
 
+SENDER = web.RequestKey("sender", str)
+"""What kind of source an event came to, once that is known."""
+
 RETRY_AFTER_S = 5
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -86,7 +89,7 @@ def _count(request: web.Request, problem: RefusedError) -> None:
         case "post_update":
             source = "api"
         case "post_intake" | "post_intake_with_secret":
-            source = "intake"
+            source = request.get(SENDER, "intake")
         case "post_receipts":
             providers = {channel.provider for channel in channels}
             source = one_of(request.match_info["provider"], providers)

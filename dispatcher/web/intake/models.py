@@ -9,12 +9,15 @@ from dispatcher.intake.defaults import (
     ComponentIds,
     Components,
     Defaults,
+    HeaderName,
     Mode,
+    Networks,
     Severities,
     Span,
     Visibility,
 )
 from dispatcher.intake.model import Kind
+from dispatcher.intake.sources import LastError
 from dispatcher.intake.words import SeverityName
 from dispatcher.stages.accept import AudienceIn
 from dispatcher.stages.accept.body import Name
@@ -60,6 +63,10 @@ class SourcePatch(BaseModel):
     prepared: FactsPatch | None = None
     trust_titles: bool | None = None
     next_update_within: Span | None = None
+    networks: Networks | None = None
+    silent_after: Span | None = None
+    signature_header: HeaderName | None = None
+    timestamp_header: HeaderName | None = None
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -77,7 +84,10 @@ class RotateIn(BaseModel):
 
 
 class SourceView(Defaults):
-    """A source as it is; never its secret. `url` is what the sender is given."""
+    """A source as it is; never its secret. `url` is what the sender is given.
+
+    `last_event_at`: when its sender last spoke and proved to be it. `last_error`: of the last seven days.
+    """
 
     id: str
     kind: Kind
@@ -86,6 +96,7 @@ class SourceView(Defaults):
     disabled: bool
     created_at: datetime
     last_event_at: datetime | None = None
+    last_error: LastError | None = None
 
 
 class SourceWithSecret(SourceView):

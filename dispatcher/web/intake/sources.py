@@ -22,7 +22,7 @@ from dispatcher.web.intake.models import (
 )
 from dispatcher.web.lists import PageQuery, page_reply, position
 from dispatcher.web.reading import NoQuery
-from dispatcher.web.routing import POOL_WAIT_S, Call, Plain
+from dispatcher.web.routing import Call, Plain
 
 
 async def post_source(call: Call[SourceIn, NoQuery]) -> Reply:
@@ -34,7 +34,7 @@ async def post_source(call: Call[SourceIn, NoQuery]) -> Reply:
 async def list_all(call: Call[None, PageQuery]) -> Reply:
     """In the order in which they were made."""
     after = position(call.query, (int,))
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+    async with call.connection() as conn:
         rows = await sources.list_sources(
             conn, after=after[0] if after else None, limit=call.query.limit + 1
         )
@@ -44,7 +44,7 @@ async def list_all(call: Call[None, PageQuery]) -> Reply:
 
 async def get_source(call: Plain) -> Reply:
     """One source."""
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+    async with call.connection() as conn:
         return Reply(source_view(call.ctx, await _found(conn, call.ctx, call.path("source_id"))))
 
 
@@ -152,6 +152,7 @@ def source_view(ctx: Context, source: Source) -> SourceView:
         disabled=source.disabled_at is not None,
         created_at=source.created_at,
         last_event_at=source.last_event_at,
+        last_error=source.last_error,
     )
 
 
