@@ -25,6 +25,7 @@ from dispatcher.clocks.reconcile import reconcile
 from dispatcher.clocks.release import release_due
 from dispatcher.clocks.sweep import sweep
 from dispatcher.clocks.timekeeping import keep_time
+from dispatcher.clocks.webhooks import wake_webhooks
 from dispatcher.config import Settings, SettingsError, signing_secret
 from dispatcher.context import Context
 from dispatcher.db import Connection, Pool, in_transaction, migrate, open_pool, open_session
@@ -245,6 +246,7 @@ def _loops(ctx: Context, links: Links, stop: asyncio.Event) -> list[Coroutine[An
     links.consumers = len(consumers)
     clocks = (
         (release_due, RELEASE_EVERY_S),
+        (wake_webhooks, RELEASE_EVERY_S),
         (sweep, rhythm.sweep_every_s),
         (reconcile, rhythm.sweep_every_s),
         (maintain, MAINTAIN_EVERY_S),

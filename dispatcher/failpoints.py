@@ -38,6 +38,7 @@ NAMES: Final = frozenset(
         "sweep.before_commit",  # slices of dead workers are given up
         "reconcile.before_commit",  # what is in doubt is decided
         "export.after_block",
+        "webhook.before_record",  # the receiver has answered
     }
 )
 

@@ -4,6 +4,7 @@
                                                                                     └─ dispatch.planned
     slices.waiting ─ release ─ slice.released.[urgent.]{email,sms,social} ─ send ─ slices.waiting
     receipts.arrived ─ track          dispatch.planned ─ report          export.wanted ─ report
+    webhook.due ─ webhooks            failures.due ─ webhooks ─ webhook.due
 
 The web takes updates in (`take_in`) and stores receipts (`stages.track.store`); everything else is here.
 A job is only a wake-up: each handler claims its row, and the sweep publishes again what is unfinished.
@@ -15,7 +16,7 @@ from datetime import datetime
 
 from dispatcher.context import Context
 from dispatcher.db import Connection
-from dispatcher.stages import approve, compose, plan, release, report, send, track
+from dispatcher.stages import approve, compose, plan, release, report, send, track, webhooks
 from dispatcher.stages.accept import AcceptedUpdate, UpdateIn, accept, release_draft
 
 Stage = Callable[[Context, int], Awaitable[None]]
@@ -56,8 +57,10 @@ PIPELINE: tuple[Wire, ...] = (
     Wire("slice.released.sms", send.run, send.PUBLISHES, "sms"),
     Wire("slice.released.social", send.run, send.PUBLISHES, "social"),
     Wire("receipts.arrived", track.run, (), "evidence"),
-    Wire("dispatch.planned", report.run, (), "evidence"),
+    Wire("dispatch.planned", report.run, ("webhook.due",), "evidence"),
     Wire("export.wanted", report.run_export, (), "exports"),
+    Wire("webhook.due", webhooks.run, (), "webhooks"),
+    Wire("failures.due", webhooks.tell_failures, webhooks.PUBLISHES, "evidence"),
 )
 
 # Of what concerns a P0; see `Precedence`.
@@ -76,6 +79,7 @@ CONSUMERS: Mapping[str, tuple[int, int]] = {
     "social": (1, 2),
     "evidence": (2, 4),
     "exports": (1, 2),
+    "webhooks": (2, 16),
 }
 
 

@@ -3,6 +3,7 @@
 Sending is for `dispatcher/stages/webhooks`; this is the one way in.
 """
 
+from dispatcher.announce.happenings import dispatch_ended, update_published
 from dispatcher.announce.model import (
     BODY_LIMIT,
     MODELS,
@@ -21,15 +22,13 @@ from dispatcher.announce.model import (
     body_of,
     stored,
 )
-from dispatcher.announce.outbox import DUE, PRIORITY, announce, announce_all, is_wanted
+from dispatcher.announce.outbox import announce, announce_all, wake, wanted
 
 __all__ = [
     "BODY_LIMIT",
-    "DUE",
     "MODELS",
     "MOST_COMPONENTS",
     "MOST_FAILURES",
-    "PRIORITY",
     "SUBSCRIBABLE",
     "Data",
     "DeliveryFailed",
@@ -43,6 +42,9 @@ __all__ = [
     "announce",
     "announce_all",
     "body_of",
-    "is_wanted",
+    "dispatch_ended",
     "stored",
+    "update_published",
+    "wake",
+    "wanted",
 ]

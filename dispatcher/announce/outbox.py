@@ -11,12 +11,10 @@ from dispatcher.announce.model import MODELS, Data, EventType, stored
 from dispatcher.db import Connection
 from dispatcher.jobs import Event, publish
 
-DUE: Final = "webhook.due"
-"""The wake-up: something is due to an endpoint, whose number is the key."""
-PRIORITY: Final = 3
+_PRIORITY: Final = 3
 
 WANTED_SQL = """
-select exists (select from webhook_endpoint where disabled_at is null and $1::text = any(events))
+select distinct unnest(events) as type from webhook_endpoint where disabled_at is null
 """
 ANNOUNCE_SQL = """
 with told as (
@@ -33,10 +31,9 @@ select id from told order by id
 """
 
 
-async def is_wanted(conn: Connection, event_type: EventType) -> bool:
-    """Whether anybody asked to be told: ask before collecting what costs something to collect."""
-    wanted: bool = await conn.fetchval(WANTED_SQL, event_type)
-    return wanted
+async def wanted(conn: Connection) -> frozenset[EventType]:
+    """What anybody asked to be told of: look before collecting what costs something to collect."""
+    return frozenset(EventType(row["type"]) for row in await conn.fetch(WANTED_SQL))
 
 
 async def announce(conn: Connection, event_type: EventType, data: Data, *, now: datetime) -> None:
@@ -54,5 +51,9 @@ async def announce_all(
     if any(type(data) is not MODELS[event_type] for data in events):
         raise TypeError(f"{event_type} is told with {MODELS[event_type].__name__}")
     rows = await conn.fetch(ANNOUNCE_SQL, event_type, [stored(data) for data in events], now)
-    # The job of an endpoint takes whatever is due to it, so one is enough.
-    await publish(conn, [Event(DUE, row["id"], PRIORITY) for row in rows])
+    await wake(conn, [row["id"] for row in rows])
+
+
+async def wake(conn: Connection, endpoint_ids: Sequence[int]) -> None:
+    """Say that something is due to these endpoints; one job of each takes all there is."""
+    await publish(conn, [Event("webhook.due", number, _PRIORITY) for number in endpoint_ids])

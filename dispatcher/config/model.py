@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    IPvAnyNetwork,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -202,6 +203,18 @@ class SenderSettings(_Group):
     social: str = Field(default="@acme_status", pattern=r"^@[A-Za-z0-9_]{1,15}$")
 
 
+class WebhookSettings(_Group):
+    """Where webhooks may lead besides public addresses, and how long a receiver may take, in seconds.
+
+    `allow_networks`: private networks with receivers of ours, such as 10.1.0.0/16. `http_hosts`: hosts
+    that are called without TLS, for tests and labs.
+    """
+
+    allow_networks: tuple[IPvAnyNetwork, ...] = ()
+    http_hosts: tuple[str, ...] = ()
+    timeout_s: PositiveFloat = 15
+
+
 class SelfTestSettings(_Group):
     """Switches for tests that kill this program; off in operation.
 
@@ -251,6 +264,7 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     watch: WatchSettings = WatchSettings()
     canary: CanarySettings = CanarySettings()
+    webhooks: WebhookSettings = WebhookSettings()
     test: SelfTestSettings = SelfTestSettings()
 
     @classmethod

@@ -18,6 +18,8 @@ from dispatcher.metrics.counted import (
     SLICES_HELD,
     TIME_TO_NOTIFY,
     UPDATES,
+    WEBHOOK_ATTEMPTS,
+    WEBHOOKS_DISABLED,
     one_of,
 )
 from dispatcher.metrics.requests import timed_requests
@@ -35,6 +37,8 @@ __all__ = [
     "SLICES_HELD",
     "TIME_TO_NOTIFY",
     "UPDATES",
+    "WEBHOOKS_DISABLED",
+    "WEBHOOK_ATTEMPTS",
     "one_of",
     "timed_requests",
 ]

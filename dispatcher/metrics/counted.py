@@ -54,6 +54,16 @@ RATE_LIMIT_WAIT: Final = Histogram(
 SLICES_HELD: Final = Counter(
     "tidings_slices_held", "Slices put aside: claimed again and again without being sent."
 )
+WEBHOOK_ATTEMPTS: Final = Counter(
+    "tidings_webhook_attempts",
+    "Messages sent to endpoints of webhooks; outcome is ok or what failed.",
+    ["event", "outcome"],
+)
+WEBHOOKS_DISABLED: Final = Counter(
+    "tidings_webhooks_disabled",
+    "Endpoints of webhooks disabled without a person: gone, or failing for five days.",
+    ["why"],
+)
 BANNER_STREAMS: Final = Gauge("tidings_banner_streams", "Open banner streams of this process.")
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from channels.model import Reason
+from dispatcher.rules.states import Shown
 from segments.model import Exclusion, SuppressionReason
 
 
@@ -126,6 +127,26 @@ REASONS: dict[int, Words] = {
         "Tell them yourself, and report the fault: the log names it.",
     ),
 }
+
+_NO_REASON: dict[Shown, Words] = {
+    Shown.FAILED: Words(
+        "unknown", "It failed, and the provider gave no reason", "Try another channel."
+    ),
+    Shown.UNCONFIRMED: Words(
+        "no_proof", "It may or may not have left; the provider could not say", "Ask the customer."
+    ),
+    Shown.ACCEPTED: Words(
+        "not_seen", "It waits in the application, nobody has opened it", "Tell them."
+    ),
+}
+
+
+def words_for(status: Shown, reason: int) -> Words:
+    """Plain words for a reason; where none was recorded, for the status."""
+    nothing = Words(status.word, status.word.capitalize(), "")
+    if reason == 0:
+        return _NO_REASON.get(status, nothing)
+    return REASONS.get(reason, nothing)
 
 
 _SUPPRESSIONS: dict[int, SuppressionReason] = {

@@ -1,9 +1,10 @@
 """Approve: release is a decision of policy or of a person; posting in mode `auto` is one."""
 
+from dispatcher.announce import update_published
 from dispatcher.context import Context
 from dispatcher.jobs import Event, publish
 
-PUBLISHES = ("update.approved",)
+PUBLISHES = ("update.approved", "webhook.due")
 
 APPROVE_SQL = """
 update incident_update set state = 'approved' where id = $1 and state = 'composed' returning severity
@@ -16,3 +17,4 @@ async def run(ctx: Context, update_id: int) -> None:
         severity = await conn.fetchval(APPROVE_SQL, update_id)
         if severity is not None:
             await publish(conn, [Event("update.approved", update_id, priority=10 - severity)])
+            await update_published(conn, update_id, now=ctx.now())

@@ -9,6 +9,7 @@ import asyncpg
 
 from channels.model import ChannelKind
 from dispatcher import tally
+from dispatcher.announce import dispatch_ended
 from dispatcher.db import Connection
 from dispatcher.jobs import Event, publish
 from dispatcher.rules.problem import conflict, not_found
@@ -138,6 +139,7 @@ async def cancel(conn: Connection, dispatch_id: int, *, now: datetime) -> Counts
     found = await counts(conn, dispatch_id)
     untold = not set(found) - {status.word for status in NEVER_LEFT}
     await _settle_update(conn, dispatch, now, untold=untold)
+    await dispatch_ended(conn, dispatch_id, now=now)
     return Counts(changed, found)
 
 

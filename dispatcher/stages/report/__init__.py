@@ -1,5 +1,6 @@
 """Report: what became of a dispatch, who was told what and when, and whether the numbers are true."""
 
+from dispatcher.rules.reasons import words_for
 from dispatcher.stages.report.account import account_deliveries
 from dispatcher.stages.report.account_model import AccountDeliveries, AccountInDispatch
 from dispatcher.stages.report.accounts import accounts_page
@@ -17,7 +18,6 @@ from dispatcher.stages.report.export_store import (
 from dispatcher.stages.report.masks import mask_email, mask_phone, show_address
 from dispatcher.stages.report.model import AccountPage, AccountStanding, DispatchReport
 from dispatcher.stages.report.one_account import account_in_dispatch
-from dispatcher.stages.report.people import words_for
 from dispatcher.stages.report.rollup import due, roll_up, run
 from dispatcher.stages.report.verify import DIFFERENCES, Differences, LedgerRow, verify_ledger
 from dispatcher.stages.report.walk import COLUMNS

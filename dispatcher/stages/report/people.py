@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from channels.model import ChannelKind
-from dispatcher.rules.reasons import REASONS, Words
+from dispatcher.rules.reasons import words_for
 from dispatcher.rules.states import NOTIFIED, UNSETTLED, Shown
 from dispatcher.stages.report.document import FailureCount, SegmentCount
 from dispatcher.stages.report.gather import Cell
@@ -21,26 +21,6 @@ from dispatcher.stages.report.model import (
 
 FAILED: Final = frozenset(Shown) - NOTIFIED - UNSETTLED - {Shown.ACCEPTED}
 """Statuses in which a message certainly did not arrive and nothing more will happen to it."""
-
-_NO_REASON: Final = {
-    Shown.FAILED: Words(
-        "unknown", "It failed, and the provider gave no reason", "Try another channel."
-    ),
-    Shown.UNCONFIRMED: Words(
-        "no_proof", "It may or may not have left; the provider could not say", "Ask the customer."
-    ),
-    Shown.ACCEPTED: Words(
-        "not_seen", "It waits in the application, nobody has opened it", "Tell them."
-    ),
-}
-
-
-def words_for(status: Shown, reason: int) -> Words:
-    """Plain words for a reason; where none was recorded, for the status."""
-    nothing = Words(status.word, status.word.capitalize(), "")
-    if reason == 0:
-        return _NO_REASON.get(status, nothing)
-    return REASONS.get(reason, nothing)
 
 
 def segment_word(segment: str) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 
 import asyncpg
 
+from dispatcher.announce import dispatch_ended
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.failpoints import reach
@@ -120,7 +121,10 @@ async def roll_up(conn: Connection, dispatch_id: int, *, policy: Policy, now: da
     if is_affordable(header["made_at"], header["took_s"], now=now) or ends:
         await _count_if_behind(conn, header, policy=policy, now=now)
     await conn.execute(LOOKED_SQL, dispatch_id, now)
-    return await conn.fetchval(COMPLETE_SQL, dispatch_id, now) is not None
+    if await conn.fetchval(COMPLETE_SQL, dispatch_id, now) is None:
+        return False
+    await dispatch_ended(conn, dispatch_id, now=now)
+    return True
 
 
 async def count_now(conn: Connection, dispatch_id: int, *, policy: Policy, now: datetime) -> None:

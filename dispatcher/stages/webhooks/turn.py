@@ -1,0 +1,207 @@
+"""One turn for one endpoint: claim what is due, send it, write down what came of it.
+
+At least once, in no promised order: who dies between the answer and the record sends it again, with the
+same `webhook-id`.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+import aiohttp
+import asyncpg
+import structlog
+from yarl import URL
+
+from dispatcher.announce import EventType
+from dispatcher.context import Context
+from dispatcher.db import Connection, in_transaction
+from dispatcher.failpoints import reach
+from dispatcher.metrics import WEBHOOK_ATTEMPTS, WEBHOOKS_DISABLED
+from dispatcher.seal import BrokenSealError
+from dispatcher.stages.webhooks.endpoints import Endpoint, Why, disable, find, secrets_of
+from dispatcher.stages.webhooks.log import Try
+from dispatcher.stages.webhooks.message import Message, written
+from dispatcher.stages.webhooks.outgoing import Outcome, Trouble, outgoing, post
+from dispatcher.stages.webhooks.retries import GIVE_UP_AFTER, next_try
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE: Final = 4
+"""Messages under way to one endpoint, however many workers there are."""
+_TURN_S: Final = 30.0
+_LEASE_BEYOND_S: Final = 15.0
+ENDPOINT: Final = "whk"
+"""Kind of an endpoint's public id."""
+
+CLAIM_SQL = """
+with due as (
+    select id from webhook_delivery
+    where endpoint_id = $1 and (state = 'waiting' and due_at <= $2
+                                or state = 'sending' and lease_until < clock_timestamp())
+    order by due_at, id
+    limit greatest(0, $3 - (select count(*) from webhook_delivery
+                            where endpoint_id = $1 and state = 'sending' and lease_until >= clock_timestamp()))
+    for update skip locked
+)
+update webhook_delivery d set state = 'sending', attempt = d.attempt + 1,
+       lease_until = clock_timestamp() + make_interval(secs => $4)
+from due, webhook_event e where d.id = due.id and e.id = d.event_id
+returning d.id, d.attempt, d.event_id, e.type, e.data, e.at
+"""
+# Whoever claimed it last writes: a late worker may have sent it, and its word does not count.
+RECORD_SQL = """
+update webhook_delivery set state = $3, due_at = $4, ended_at = $5, lease_until = null, log = log || $6::jsonb
+where id = $1 and attempt = $2 and state = 'sending' returning id
+"""
+WELL_SQL = """
+update webhook_endpoint set failing_since = null where id = $1 and failing_since is not null
+"""
+UNWELL_SQL = """
+update webhook_endpoint set failing_since = $2 where id = $1 and failing_since is null
+"""
+AUDIT_SQL = """
+insert into audit (at, actor, action, object, detail) values ($1, 'system', 'webhook.disable', $2, $3)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A message that is ours to send; `attempt` says so."""
+
+    id: int
+    attempt: int
+    endpoint_id: int
+    message: Message
+
+
+def lease_s(ctx: Context) -> float:
+    """For how long a message is held, in seconds: as long as a receiver may take, and a record."""
+    return ctx.settings.webhooks.timeout_s + _LEASE_BEYOND_S
+
+
+async def run(ctx: Context, endpoint_id: int) -> None:
+    """Send what is due to one endpoint, a few at a time; what more there is, the clock finds."""
+    until = ctx.clock.monotonic() + _TURN_S
+    async with outgoing(ctx.settings.webhooks) as session:
+        while ctx.clock.monotonic() < until:
+            held = await in_transaction(ctx.pool, partial(_claim, ctx, endpoint_id), rng=ctx.rng)
+            if not held:
+                return
+            await asyncio.gather(*(_send(ctx, session, item) for item in held))
+
+
+async def _claim(ctx: Context, endpoint_id: int, conn: Connection) -> list[Held]:
+    # The lock is what makes the count of those under way true.
+    endpoint = await find(conn, endpoint_id, lock=True)
+    if endpoint is None or endpoint.disabled_at is not None:
+        return []
+    rows = await conn.fetch(CLAIM_SQL, endpoint_id, ctx.now(), AT_ONCE, lease_s(ctx))
+    if not rows:
+        return []
+    secrets = await _secrets(conn, ctx, endpoint)
+    return [_held(row, endpoint, secrets) for row in rows]
+
+
+async def _secrets(conn: Connection, ctx: Context, endpoint: Endpoint) -> tuple[str, ...]:
+    """None at all where they were sealed under another secret of the installation."""
+    try:
+        return tuple(await secrets_of(conn, ctx, endpoint.id, now=ctx.now()))
+    except BrokenSealError:
+        log.warning("webhook_secret_unreadable", webhook=public_id(ctx, endpoint.id))
+        return ()
+
+
+def _held(row: asyncpg.Record, endpoint: Endpoint, secrets: tuple[str, ...]) -> Held:
+    message = Message(
+        row["event_id"], EventType(row["type"]), row["data"], row["at"], endpoint.url, secrets
+    )
+    return Held(row["id"], row["attempt"], endpoint.id, message)
+
+
+async def _send(ctx: Context, session: aiohttp.ClientSession, held: Held) -> None:
+    outcome = await send(ctx, session, held.message)
+    await reach("webhook.before_record")
+    await in_transaction(ctx.pool, partial(record, ctx, held, outcome), rng=ctx.rng)
+
+
+async def send(ctx: Context, session: aiohttp.ClientSession, message: Message) -> Outcome:
+    """One attempt, signed now. Whatever happens is an outcome."""
+    if not message.secrets:
+        return Outcome(Trouble.UNREADABLE, None, 0)
+    body, headers = written(ctx, message, now=ctx.now())
+    settings = ctx.settings.webhooks
+    outcome = await post(
+        session, settings, message.url, body=body, headers=headers, clock=ctx.clock
+    )
+    WEBHOOK_ATTEMPTS.labels(message.type, outcome.trouble or "ok").inc()
+    return outcome
+
+
+async def record(ctx: Context, held: Held, outcome: Outcome, conn: Connection) -> None:
+    """What came of an attempt: of the message and, unless it is a test, of the endpoint as a whole."""
+    now = ctx.now()
+    endpoint = await find(conn, held.endpoint_id, lock=True)
+    if endpoint is None:
+        return
+    state, due, ended = _next(ctx, held, outcome, now)
+    entry = [Try.of(outcome, at=now).model_dump(mode="json")]
+    if await conn.fetchval(RECORD_SQL, held.id, held.attempt, state, due, ended, entry) is None:
+        return
+    if held.message.type is EventType.WEBHOOK_TEST:
+        return
+    if outcome.is_success:
+        await conn.execute(WELL_SQL, endpoint.id)
+        return
+    _say_failed(ctx, endpoint, held, outcome, state)
+    await conn.execute(UNWELL_SQL, endpoint.id, now)
+    why = _disabled_why(endpoint, outcome, now)
+    if why and await disable(conn, endpoint.id, why=why, now=now):
+        await _say_disabled(conn, ctx, endpoint, why, now)
+
+
+def _next(
+    ctx: Context, held: Held, outcome: Outcome, now: datetime
+) -> tuple[str, datetime, datetime | None]:
+    """State, due_at and ended_at after an attempt."""
+    if outcome.is_success:
+        return "delivered", now, now
+    if held.message.type is EventType.WEBHOOK_TEST:
+        return "failed", now, now
+    due = next_try(held.attempt, at=now, since=held.message.at, rng=ctx.rng)
+    return ("failed", now, now) if due is None else ("waiting", due, None)
+
+
+def _disabled_why(endpoint: Endpoint, outcome: Outcome, now: datetime) -> Why:
+    if outcome.trouble is Trouble.GONE:
+        return "gone"
+    since = endpoint.failing_since
+    return "failing" if since is not None and now - since >= GIVE_UP_AFTER else ""
+
+
+def _say_failed(ctx: Context, endpoint: Endpoint, held: Held, outcome: Outcome, state: str) -> None:
+    log.warning(
+        "webhook_given_up" if state == "failed" else "webhook_failed",
+        webhook=public_id(ctx, endpoint.id),
+        host=URL(endpoint.url).host,
+        type=held.message.type.value,
+        attempt=held.attempt,
+        error=outcome.trouble.value,
+        status=outcome.status,
+    )
+
+
+async def _say_disabled(
+    conn: Connection, ctx: Context, endpoint: Endpoint, why: Why, now: datetime
+) -> None:
+    webhook = public_id(ctx, endpoint.id)
+    await conn.execute(AUDIT_SQL, now, webhook, {"why": why})
+    WEBHOOKS_DISABLED.labels(why).inc()
+    log.error("webhook_disabled", webhook=webhook, host=URL(endpoint.url).host, why=why)
+
+
+def public_id(ctx: Context, endpoint_id: int) -> str:
+    """How an endpoint is called outside."""
+    return ctx.signer.public_id(ENDPOINT, endpoint_id)
