@@ -25,6 +25,8 @@ _TYPES: Final = {
     "report.css": "text/css",
     "report.js": "text/javascript",
     "demo.js": "text/javascript",
+    "docs.css": "text/css",
+    "docs.js": "text/javascript",
     "banner.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }

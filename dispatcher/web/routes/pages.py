@@ -9,6 +9,7 @@ from dispatcher.web import (
 from dispatcher.web.banner import demo
 from dispatcher.web.incident_page import get_incident_page
 from dispatcher.web.limits import by_address
+from dispatcher.web.openapi.docs_page import get_docs, get_vendored
 from dispatcher.web.pages import get_static
 from dispatcher.web.receipts import AnyQuery
 from dispatcher.web.routing import Route
@@ -37,6 +38,8 @@ PAGE_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
     page("/problems", "problems_page", problem_pages.list_problems, AnyQuery),
     page("/problems/{kind}", "problem_page", problem_pages.get_problem, AnyQuery),
     page("/static/{name}", "static_file", get_static, AnyQuery),
+    page("/static/vendor/{name}", "vendored_file", get_vendored, AnyQuery),
+    page("/docs", "api_docs", get_docs, AnyQuery),
     page("/demo/banner", "demo_banner", demo.get_demo_page, demo.DemoQuery),
     get(
         "/demo/banner/token",
