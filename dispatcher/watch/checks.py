@@ -76,6 +76,7 @@ def standing(facts: Facts | None, limits: WatchSettings) -> list[Check]:
         *_receipts(facts, limits),
         *_senders(facts),
         *_canaries(facts),
+        *_sources(facts),
     ]
 
 
@@ -193,6 +194,24 @@ def _canaries(facts: Facts) -> Iterator[Check]:
             "somewhere between accepting and proof nothing moves; see the other checks",
             " ago",
         )
+
+
+def _sources(facts: Facts) -> Iterator[Check]:
+    told = ", ".join(f"{count} {why}" for why, count in facts.refused.items())
+    yield _unless(
+        len(told),
+        "refused sources",
+        "none within the hour",
+        f"events were not taken, the last within the hour: {told}",
+        "see tidings sources list, then tidings intake tail; senders may have given up on us",
+    )
+    yield _unless(
+        facts.silent,
+        "silent sources",
+        "none",
+        f"{facts.silent} have said nothing for longer than their silent_after",
+        "see tidings sources list, and whether the sender still sends",
+    )
 
 
 def _age(name: str, seconds: float, limit: float, what: str, mend: str, after: str = "") -> Check:

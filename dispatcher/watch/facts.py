@@ -17,7 +17,9 @@ from dispatcher.watch.sql import (
     CANARIES_SQL,
     LIMITS_SQL,
     QUEUES_SQL,
+    REFUSED_SQL,
     SENDERS_SQL,
+    SILENT_SQL,
     SMALL_SQL,
     STEPS_SQL,
     STUCK_SQL,
@@ -75,7 +77,9 @@ class Facts:
 
     `tokens`: what the tightest window of the channel's senders has left. `unlinked`: workers with a
     consumer that lost its link. `steps`: since when the first update of a step is on its way.
-    `unheard`: channels whose provider took messages and has said nothing since, with how long ago.
+    `refused`: how many events of sources were not taken, by why, where it still goes on. `silent`: how many
+    sources have said nothing for longer than they may. `unheard`: channels whose provider took messages and
+    has said nothing since, with how long ago.
     """
 
     at: datetime
@@ -92,6 +96,8 @@ class Facts:
     unheard: Mapping[ChannelKind, float]
     transaction_s: float
     canaries: Mapping[ChannelKind, Canary]
+    refused: Mapping[str, int]
+    silent: int
 
     @property
     def oldest_s(self) -> float:
@@ -136,6 +142,8 @@ async def look(conn: Connection, settings: Settings, *, now: datetime) -> Facts:
                 )
                 for row in await conn.fetch(CANARIES_SQL)
             },
+            refused={row["kind"]: row["n"] for row in await conn.fetch(REFUSED_SQL, now)},
+            silent=await conn.fetchval(SILENT_SQL, now),
         )
 
 

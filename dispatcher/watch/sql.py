@@ -75,6 +75,19 @@ select coalesce(extract(epoch from clock_timestamp() - min(began)), 0)::float8 f
     union all
     select prepared from pg_prepared_xacts where database = current_database()) t
 """
+# What sources are being refused; and how many have been silent for longer than they may.
+REFUSED_SQL: Final = """
+select kind, sum(n)::bigint as n from source_trouble
+where last_at > $1::timestamptz - interval '1 hour' group by kind order by kind
+"""
+SILENT_SQL: Final = """
+select count(*) from source s
+where s.disabled_at is null
+  and greatest(s.created_at, s.last_event_at, (
+          select e.at from intake_event e
+          where e.source_id = s.id and e.outcome <> 'forged' and e.replay_of is null
+          order by e.id desc limit 1)) < $1::timestamptz - (s.defaults ->> 'silent_after')::interval
+"""
 CANARIES_SQL: Final = """
 select channel, every_s, extract(epoch from clock_timestamp() - coalesce(heard_at, since))::float8 as age_s
 from canary

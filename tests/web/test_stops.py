@@ -105,6 +105,10 @@ _SENT = """update slice set state = 4, intent_at = $1, ended_at = $1,
                   n_by_status = array[0, 0, n] || array_fill(0, array[11]) where channel = {channel}"""
 
 
+_SOURCE = """with made as (insert into source (kind, name, defaults, created_at)
+                  values ('pagerduty', 'pager', '{"silent_after": "30min"}', $1) returning id)"""
+
+
 @dataclass(frozen=True)
 class Stop:
     """One thing that may stand still: how, from when on, and what is said of it."""
@@ -132,6 +136,7 @@ STOPS = [
                          " values ('twilio', $1, '[]')"), 300, "have waited to be applied"),
     Stop("email receipts", since(_SENT.format(channel=1)), 900, "has said nothing since"),
     Stop("sms receipts", since(_SENT.format(channel=2)), 900, "has said nothing since"),
+    Stop("silent sources", since(f"{_SOURCE} select 1 from made"), 1800, "1 have said nothing"),
     Stop("email canary", ago("insert into canary values (1, 60, '', clock_timestamp()"
                              " - make_interval(secs => $1::float8))"), 180,
          "the newest canary that arrived set out"),
@@ -146,6 +151,9 @@ AT_ONCE = [
          "stopped for 9 s more (account problem)"),
     Stop("email sender", now("update sender set paused_why = 'provider_unclear', trips = 1"
                              " where channel = 1"), 0, "on probation (provider unclear)"),
+    Stop("refused sources", since(f"{_SOURCE} insert into source_trouble (source_id, kind, since, last_at, n,"
+                                " untold) select id, 'forged', $1, $1, 7, 0 from made"), 0,
+         "the last within the hour: 7 forged"),
 ]  # fmt: skip
 
 
