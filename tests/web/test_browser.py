@@ -2,14 +2,18 @@
 
 import shutil
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Route as RouteOfPage
 
 from dispatcher.context import Context
+from dispatcher.web.banner.token import make_banner_token
 from tests.flow.story import apply_receipts, contact, plan_out, post, seed, statuses, update
+from tests.web.conftest import PAGE_ORIGIN
 
 CHROMIUM = Path(shutil.which("chromium") or "/usr/bin/chromium")
 pytestmark = [
@@ -23,6 +27,7 @@ SWITCHES = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-features=LocalNetworkAccessChecks",  # the product of a test is on this machine
 ]
 
 
@@ -89,6 +94,38 @@ async def test_the_banner_appears_changes_is_dismissed_and_returns(
     await expect(banner.locator("strong")).to_have_text("Resolved: Some customers cannot check out")
     await expect(banner).to_have_count(1)
     assert complaints == []
+
+
+HOST_PAGE = """<!doctype html><title>A product</title><div id="banner"></div>
+<script async src="{base}/banner/v1.js" data-token-url="/me/banner-token" data-mount="#banner"></script>"""
+
+
+async def test_one_line_in_a_page_of_a_customer_shows_the_banner_under_its_own_strict_policy(
+    page: Page, server: str, ctx: Context, complaints: list[str]
+) -> None:
+    """The product's backend makes tokens; one that is refused is asked for again."""
+    await seed(ctx, [contact(1, "small")])
+    policy = f"default-src 'none'; script-src {server}; connect-src 'self' {server}"
+    tokens = [
+        make_banner_token(ctx, "user-1", "small", ctx.now() - timedelta(hours=3)),
+        make_banner_token(ctx, "user-1", "small", ctx.now()),
+    ]
+
+    async def product(route: RouteOfPage) -> None:
+        if route.request.url.endswith("/me/banner-token"):
+            await route.fulfill(json={"token": tokens.pop(0)})
+        else:
+            body = HOST_PAGE.format(base=server)
+            headers = {"Content-Security-Policy": policy, "Content-Type": "text/html"}
+            await route.fulfill(body=body, headers=headers)
+
+    await page.route(f"{PAGE_ORIGIN}/**", product)
+    await page.goto(f"{PAGE_ORIGIN}/orders")
+    await announce(ctx)
+    banner = page.locator("#banner > tidings-banner .item")
+    await expect(banner).to_contain_text("Major incident: Some customers cannot check out")
+    assert tokens == []
+    assert [text for text in complaints if "401" not in text] == []
 
 
 async def test_a_critical_incident_is_announced_as_an_alert(

@@ -4,8 +4,10 @@ from typing import Any, Final
 
 from dispatcher.web.banner import api as banner_api
 from dispatcher.web.banner import cors
+from dispatcher.web.banner.script import get_script
 from dispatcher.web.banner.stream import get_stream
 from dispatcher.web.reading import NoQuery
+from dispatcher.web.receipts import AnyQuery
 from dispatcher.web.routing import STREAM, Route
 from dispatcher.web.rows import get, page
 from dispatcher.web.scopes import Guard
@@ -20,6 +22,13 @@ BANNER_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         banner_api.BannerItems,
     ),
     page("/v1/banner/stream", "stream_banner", get_stream, NoQuery, Guard.BANNER_TOKEN, (STREAM,)),
+    page(
+        "/banner/v1.js",
+        "banner_script",
+        get_script,
+        AnyQuery,
+        media=("text/javascript",),
+    ),
     Route(
         method="POST",
         path="/v1/banner/receipts",

@@ -200,9 +200,37 @@
     }
   }
 
-  window.showTidingsBanner = (token, { base = location.origin, mount = document.body } = {}) => {
+  const addBanner = (mount) => {
     const banner = document.createElement("tidings-banner");
     mount.prepend(banner);
-    return new Stream(base, token, banner).run();
+    return banner;
   };
+
+  window.showTidingsBanner = (token, { base = location.origin, mount = document.body } = {}) =>
+    new Stream(base, token, addBanner(mount)).run();
+
+  const tokenFrom = async (url) => {
+    const answer = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store" });
+    return answer.ok ? (await answer.json()).token : null;
+  };
+
+  // <script async src=".../banner/v1.js" data-token-url="/me/banner-token" data-mount="#banner">
+  const showFor = async ({ src, dataset: { token, tokenUrl, mount } }) => {
+    if (document.readyState === "loading") {
+      await new Promise((go) => document.addEventListener("DOMContentLoaded", go, { once: true }));
+    }
+    const place = (mount && document.querySelector(mount)) || document.body;
+    const stream = new Stream(new URL("..", src).href.replace(/\/$/, ""), token, addBanner(place));
+    for (let retry = 1000; ; retry = Math.min(retry * 2, RETRY_LIMIT_MS)) {
+      if (tokenUrl) stream.token = await tokenFrom(tokenUrl).catch(() => null);
+      const began = Date.now();
+      // 204: nothing will ever concern this user; without a fresh token to ask for, there is no more to do.
+      if (stream.token && ((await stream.run()) === 204 || !tokenUrl)) return;
+      if (Date.now() - began > RETRY_LIMIT_MS) retry = 1000;
+      await new Promise((go) => setTimeout(go, retry * (0.7 + Math.random() * 0.6)));
+    }
+  };
+
+  const tag = document.currentScript;
+  if (tag?.dataset.token || tag?.dataset.tokenUrl) showFor(tag);
 })();
