@@ -11,8 +11,11 @@ UPDATE: Final = "upd"
 DISPATCH: Final = "dsp"
 EXPORT: Final = "exp"
 SOURCE: Final = "src"
+COMPONENT: Final = "cmp"
 EVENT: Final = "evt"
 USER: Final = "usr"
+WEBHOOK: Final = "whk"
+WEBHOOK_DELIVERY: Final = "whd"
 UNSUBSCRIBE: Final = "uns"
 
 _WORDS: Final = {
@@ -23,6 +26,8 @@ _WORDS: Final = {
     SOURCE: "source",
     EVENT: "event",
     USER: "user",
+    WEBHOOK: "webhook",
+    WEBHOOK_DELIVERY: "webhook delivery",
 }
 
 
