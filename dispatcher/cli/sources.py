@@ -140,11 +140,17 @@ def show_all(ctx: typer.Context, as_json: Json = False) -> None:
             view.mode,
             "disabled" if view.disabled else "",
             f"{view.last_event_at:%Y-%m-%d %H:%M}" if view.last_event_at else "nothing yet",
+            _last_error(view),
             view.id,
         )
         for view in views
     ]
-    console().print(table(("name", "kind", "mode", "", "last event", "id"), rows))
+    console().print(table(("name", "kind", "mode", "", "last event", "last error", "id"), rows))
+
+
+def _last_error(view: SourceView) -> str:
+    error = view.last_error
+    return f"{error.at:%Y-%m-%d %H:%M} {error.count} {error.kind}" if error else ""
 
 
 @app.command("show")

@@ -252,3 +252,48 @@ def test_the_operators_word_for_a_severity_goes_before_the_usual_one(
     word: str, own: dict[str, Any], severity: str | None
 ) -> None:
     assert severity_of(word, own) == severity
+
+
+def test_a_batch_of_cloudevents_is_refused_with_what_to_do() -> None:
+    with pytest.raises(MalformedError) as caught:
+        read(
+            Kind.CLOUDEVENTS,
+            b"[" + orjson.dumps(payloads.cloudevent()) + b"]",
+            **{"content-type": "application/cloudevents-batch+json; charset=utf-8"},
+        )
+    assert caught.value.pointer == "content-type"
+    assert "each event in a request of its own" in caught.value.detail
+
+
+def binary(**changed: str | None) -> dict[str, str]:
+    """The headers of a binary event, with some of them changed or left out."""
+    event = payloads.cloudevent()
+    names = ("specversion", "type", "source", "id", "time")
+    headers = {f"ce-{name}": changed.get(name, event[name]) for name in names}
+    return {name: text for name, text in headers.items() if text is not None}
+
+
+def test_what_a_binary_cloudevent_writes_with_per_cent_signs_is_what_a_structured_one_says() -> (
+    None
+):
+    event = payloads.cloudevent(source="/überwachung/eu 1")
+    headers = binary(source="/%C3%BCberwachung/eu%201")
+    plain = {"content-type": "application/json"}
+    assert read(Kind.CLOUDEVENTS, event["data"], **headers, **plain) == read(
+        Kind.CLOUDEVENTS, event
+    )
+    # What the content type says goes before headers that a proxy may have added.
+    structured = {"content-type": "application/cloudevents+json"}
+    assert read(Kind.CLOUDEVENTS, event, **headers, **structured) == read(Kind.CLOUDEVENTS, event)
+    with pytest.raises(MalformedError) as caught:
+        read(Kind.CLOUDEVENTS, event["data"], **binary(id=None))
+    assert caught.value.pointer == "ce-id"
+
+
+@pytest.mark.parametrize(
+    "kind", [Kind.PAGERDUTY, Kind.INCIDENTIO, Kind.CLOUDEVENTS, Kind.STANDARD_WEBHOOKS]
+)
+def test_senders_that_say_when_it_was_are_believed(kind: Kind) -> None:
+    for body in of_every_kind()[kind]:
+        found = read(kind, body)
+        assert isinstance(found, Ignored) or found.at is not None

@@ -298,6 +298,49 @@ async def test_an_event_is_taken_although_the_promised_time_of_an_update_has_pas
     assert became(over) == "update"
 
 
+async def test_words_that_newer_words_have_overtaken_on_their_way_are_not_told_any_more(
+    api: Api, ctx: Context
+) -> None:
+    """Senders try again for hours and promise no order; what is over must not go on again."""
+    sender = await source(api, Kind.INCIDENTIO, **AUTO, trust_titles=True)
+    send = await sending(ctx, sender)
+
+    def at(moment: str, message: str, **status: str) -> payloads.Json:
+        body = payloads.incidentio_status(message, new_status=status)
+        body[body["event_type"]]["incident"]["updated_at"] = moment
+        return body
+
+    over = at("2026-11-22T15:00:00Z", "All payments work again.", name="Closed", category="closed")
+    late = at("2026-11-22T14:30:00.5Z", "We roll back.", name="Fixing", category="live")
+    assert became(await send(over)) == "update"
+    overtaken = "a newer update of the incident had come already"
+    assert became(await send(late)) == overtaken
+    assert [row["status"] for row in await updates(ctx)] == ["resolved"]
+    # A clock that runs ahead silences nobody: what claims to be of the future is not remembered.
+    ahead = at("2099-01-01T00:00:00Z", "It is back.", name="Fixing", category="live")
+    after = at("2026-11-22T15:10:00Z", "It is over.", name="Closed", category="closed")
+    assert [became(await send(body)) for body in (ahead, after)] == ["update", "update"]
+    # A person may still want it.
+    event = (await api.get(f"/v1/sources/{sender.id}/events")).json["data"][2]
+    assert event["detail"] == overtaken
+    path = f"/v1/sources/{sender.id}/events/{event['id']}/replay"
+    assert (await api.call("POST", path, {"force": True})).json["became"] == "update"
+    assert became(await send(late | {"more": 1})) == overtaken
+
+
+async def test_an_alert_that_was_resolved_before_it_arrived_does_not_open_it_again(
+    api: Api, ctx: Context
+) -> None:
+    send = await sending(ctx, await source(api, Kind.PAGERDUTY, **AUTO))
+    opened, over = pagerduty(), pagerduty("incident.resolved")
+    over["event"]["occurred_at"] = "2026-11-22T14:05:00Z"
+    assert became(await send(over)) == "draft"
+    assert became(await send(opened)) == "a newer update of the incident had come already"
+    # What people say has an order of its own: no machine overtakes it.
+    assert became(await send(payloads.pagerduty_status_update())) == "draft"
+    assert [row["status"] for row in await updates(ctx)] == ["resolved", "investigating"]
+
+
 async def test_the_end_of_what_is_over_already_is_no_news(api: Api, ctx: Context) -> None:
     send = await sending(ctx, await source(api, Kind.PAGERDUTY, **AUTO, trust_titles=True))
     await send(payloads.pagerduty_status_update())

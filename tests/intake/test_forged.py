@@ -125,6 +125,33 @@ async def test_grafana_may_sign_the_time_too_and_then_it_counts(
     assert older.headers["Idempotency-Replayed"] == "true"
 
 
+async def test_grafana_may_use_headers_of_its_own_and_then_the_time_must_be_there(
+    api: Api, ctx: Context
+) -> None:
+    chosen = {"signature_header": "X-Sig", "timestamp_header": "X-Sig-Time"}
+    sender = await source(api, Kind.GRAFANA, component_ids=["checkout"], **chosen)
+    raw = orjson.dumps(of_every_kind()[Kind.GRAFANA][0])
+
+    def signed(text: bytes) -> str:
+        return hmac.new(sender.secret.encode(), text, hashlib.sha256).hexdigest()
+
+    async def answered(**headers: str) -> int:
+        return (await api.bearing(None).call("POST", sender.path, raw=raw, headers=headers)).status
+
+    now = int(ctx.now().timestamp())
+    right = {"X-Sig": signed(f"{now}:".encode() + raw), "X-Sig-Time": str(now)}
+    old = {"X-Sig": signed(f"{now - 301}:".encode() + raw), "X-Sig-Time": str(now - 301)}
+    timeless = {"X-Sig": signed(raw)}
+    usual = {"X-Grafana-Alerting-Signature": signed(raw)}
+    assert [await answered(**one) for one in (old, timeless, usual, right)] == [403, 403, 403, 202]
+    assert await answered(Authorization=f"Bearer {sender.secret}") == 202
+    wrong = await api.call("POST", "/v1/sources", {"kind": "opsgenie", "name": "x", **chosen})
+    assert [item["pointer"] for item in wrong.json["errors"]] == [
+        "/signature_header",
+        "/timestamp_header",
+    ]
+
+
 async def test_the_door_of_an_unknown_source_and_a_compressed_or_huge_body_are_refused(
     api: Api, ctx: Context
 ) -> None:
