@@ -20,6 +20,7 @@ from dispatcher.config.model import (
     WebSettings,
     WorkerSettings,
 )
+from dispatcher.config.oidc import OidcSettings, is_safe_address
 from dispatcher.config.secret import signing_secret
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "DatabaseSettings",
     "EmbeddedSettings",
     "MetricsSettings",
+    "OidcSettings",
     "SelfTestSettings",
     "SenderSettings",
     "Settings",
@@ -39,6 +41,7 @@ __all__ = [
     "WebhookSettings",
     "WorkerSettings",
     "environment_names",
+    "is_safe_address",
     "load_settings",
     "signing_secret",
 ]

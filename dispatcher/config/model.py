@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from channels.model import ChannelKind
 from channels.settings import ChannelSettings, SendGridSettings, TwilioSettings, XSettings
+from dispatcher.config.oidc import OidcSettings
 from templates.brand import Brand
 
 _SECRET_MIN_LENGTH: Final = 32
@@ -264,6 +265,7 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     watch: WatchSettings = WatchSettings()
     canary: CanarySettings = CanarySettings()
+    oidc: OidcSettings = OidcSettings()
     webhooks: WebhookSettings = WebhookSettings()
     test: SelfTestSettings = SelfTestSettings()
 

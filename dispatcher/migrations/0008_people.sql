@@ -5,9 +5,7 @@ create table users (
     name           text not null,
     role           text not null check (role in ('viewer', 'account_manager', 'author', 'comms_lead', 'admin')),
     password_hash  text,
-    oidc_subject   text unique,
-    failed         smallint not null default 0,
-    locked_until   timestamptz,
+    oidc_subject   text unique, -- the issuer's address, a space, its name for the person
     created_at     timestamptz not null,
     updated_at     timestamptz not null,
     disabled_at    timestamptz
@@ -29,6 +27,23 @@ create table user_link (
     ends_at     timestamptz not null,
     used_at     timestamptz
 );
+create index user_link_by_user on user_link (user_id);
+
+-- Who failed to sign in how often: by keyed hash of the e-mail, whether anybody here has it or not, and of the
+-- address they came from. So a lock tells nobody who works here.
+create table sign_in_brake (
+    key        bytea primary key,
+    failed     int not null,
+    closed_to  timestamptz not null,
+    at         timestamptz not null
+);
+create index sign_in_brake_by_age on sign_in_brake (at);
+
+-- Who was sent to the identity provider and is expected back, once, within minutes.
+create table oidc_state (
+    state_hash  bytea primary key,
+    ends_at     timestamptz not null
+);
 
 -- A key belongs to a system, or to a person; a session is a key that signing in makes. What replaces a key
 -- leaves it `expires_at`, so that both work for a while.
@@ -37,6 +52,7 @@ alter table api_key
     add column kind     text not null default 'key' check (kind in ('key', 'session')),
     add column replaced_by text references api_key;
 create index api_key_by_user on api_key (user_id) where user_id is not null;
+create index api_key_sessions on api_key (expires_at) where kind = 'session';
 create index audit_by_object on audit (object, id);
 create index audit_by_actor on audit (actor, id);
 

@@ -17,6 +17,7 @@ from dispatcher.web.health import LOOKOUT
 from dispatcher.web.intake.door import BRAKE
 from dispatcher.web.limits import BUCKETS, Buckets
 from dispatcher.web.openapi.door import DESCRIPTION, Description
+from dispatcher.web.people.oidc_provider import PROVIDER, Provider
 from dispatcher.web.public.glance import GLANCE, Glance
 from dispatcher.web.reading import RECEIPT_LIMIT
 from dispatcher.web.receipts import keep_reserved
@@ -45,6 +46,7 @@ def create_app(ctx: Context) -> web.Application:
     app.on_response_prepare.append(add_cors_headers)
     app[HUB] = Hub(ctx)
     app[LOOKOUT] = Lookout(ctx)
+    app[PROVIDER] = Provider(ctx.settings.oidc, ctx.clock)
     app[GLANCE] = Glance(ctx)
     app.cleanup_ctx.append(keep_hub)
     app.cleanup_ctx.append(keep_reserved)

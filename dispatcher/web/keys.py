@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,6 +17,7 @@ from asyncpg import Record
 
 from dispatcher.db import Connection
 from dispatcher.ids import Signer
+from dispatcher.rules.problem import conflict
 from dispatcher.rules.roles import SCOPES_OF, Role, all_of, granted, is_limited
 from dispatcher.web.answers import WebRefusedError
 from dispatcher.web.audit import note
@@ -24,19 +25,34 @@ from dispatcher.web.ids import USER
 from dispatcher.web.scopes import Scope
 
 PREFIX: Final = "tidings_live_"
+LONGEST_SESSION: Final = timedelta(hours=12)
 UNUSED_SESSION: Final = timedelta(hours=2)
 """A session that nobody uses for so long is over."""
 _KEY: Final = re.compile(r"tidings_live_([0-9a-f]{12})_([0-9a-f]{64})")
 
 CREATE_SQL = """
-insert into api_key (id, secret_hash, name, scopes, created_at, expires_at)
-values ($1, $2, $3, $4, $5, $6)
+insert into api_key (id, secret_hash, name, scopes, created_at, expires_at, user_id, kind)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
 """
-REVOKE_SQL = "update api_key set revoked_at = $2 where id = $1 and revoked_at is null returning id"
-LIST_SQL = """
-select id, name, scopes, created_at, expires_at, revoked_at, last_used_at
-from api_key order by created_at, id
+REVOKE_SQL = """
+update api_key set revoked_at = $2 where id = $1 and kind = 'key' and revoked_at is null returning id
 """
+_STORED: Final = """
+    id, name, scopes, created_at, expires_at, revoked_at, last_used_at, user_id, replaced_by
+    from api_key
+"""
+# Neither sessions, nor what stands for the command line where a key is asked for.
+LIST_SQL = f"""
+select {_STORED}
+where kind = 'key' and id <> 'cli' and ($1::bigint is null or user_id = $1)
+  and ($2::timestamptz is null or (created_at, id) > ($2, $3))
+order by created_at, id limit $4
+"""
+ONE_SQL = f"select {_STORED} where id = $1 and kind = 'key' and id <> 'cli' for update"
+REPLACE_SQL = """
+update api_key set replaced_by = $2, expires_at = least(expires_at, $3) where id = $1
+"""
+END_SQL = "update api_key set expires_at = $2 where id = $1"
 FIND_SQL = """
 select k.id, k.secret_hash, k.scopes, k.kind, k.expires_at, k.revoked_at, k.user_id, u.role, u.disabled_at,
        coalesce(k.last_used_at, k.created_at) as seen_at,
@@ -71,6 +87,8 @@ class StoredKey:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    user_id: int | None
+    replaced_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +124,56 @@ async def create_key(
     scopes: Collection[Scope],
     now: datetime,
     expires_at: datetime | None = None,
+    user_id: int | None = None,
     actor: str = "cli",
 ) -> NewKey:
-    """Make and store a key. ValueError without scopes or with an end that has passed."""
+    """Make and store a key, of a person with `user_id`.
+
+    ValueError without scopes or with an end that has passed.
+    """
     if not scopes:
         raise ValueError(f"a key needs at least one scope of: {', '.join(Scope)}")
     if expires_at is not None and expires_at <= now:
         raise ValueError("the key would already have expired")
-    key_id, secret = secrets.token_hex(6), secrets.token_hex(32)
     granted = sorted(str(scope) for scope in scopes)
     async with conn.transaction():
-        await conn.execute(CREATE_SQL, key_id, _hash(secret), name, granted, now, expires_at)
+        made = await _store(conn, name, granted, now=now, expires_at=expires_at, user_id=user_id)
         detail = {"scopes": granted}
-        await note(conn, at=now, actor=actor, action="key.create", thing=key_id, detail=detail)
-    return NewKey(key_id, f"{PREFIX}{key_id}_{secret}")
+        await note(conn, at=now, actor=actor, action="key.create", thing=made.id, detail=detail)
+    return made
+
+
+async def open_session(conn: Connection, user_id: int, *, now: datetime) -> NewKey:
+    """A session of somebody who has proved who they are. The caller notes it."""
+    ends = now + LONGEST_SESSION
+    return await _store(
+        conn, "session", [], now=now, expires_at=ends, user_id=user_id, kind="session"
+    )
+
+
+async def close_session(conn: Connection, key_id: str, *, now: datetime) -> None:
+    """Sign out. What was made in the session, such as links to reports, stays."""
+    await conn.execute(END_SQL, key_id, now)
+
+
+async def rotate_key(
+    conn: Connection, old: StoredKey, *, overlap: timedelta, now: datetime, actor: str = "cli"
+) -> NewKey:
+    """A new key in the place of one that is locked; the old one works for `overlap` yet.
+
+    It lasts as long as the old one did. Raises RefusedError (409) for one that is over or replaced.
+    """
+    if old.revoked_at or old.replaced_by or (old.expires_at and old.expires_at <= now):
+        raise conflict("key-over", "The key was revoked, has expired or was replaced already")
+    ends = now + (old.expires_at - old.created_at) if old.expires_at else None
+    async with conn.transaction():
+        made = await _store(
+            conn, old.name, old.scopes, now=now, expires_at=ends, user_id=old.user_id
+        )
+        await conn.execute(REPLACE_SQL, old.id, made.id, now + overlap)
+        detail = {"replaced_by": made.id, "overlap_s": int(overlap.total_seconds())}
+        await note(conn, at=now, actor=actor, action="key.rotate", thing=old.id, detail=detail)
+    return made
 
 
 async def revoke_key(conn: Connection, key_id: str, *, now: datetime, actor: str = "cli") -> bool:
@@ -131,11 +185,42 @@ async def revoke_key(conn: Connection, key_id: str, *, now: datetime, actor: str
         return True
 
 
-async def list_keys(conn: Connection) -> list[StoredKey]:
-    """All keys, oldest first."""
-    return [
-        StoredKey(**{**row, "scopes": tuple(row["scopes"])}) for row in await conn.fetch(LIST_SQL)
-    ]
+async def list_keys(
+    conn: Connection,
+    *,
+    user_id: int | None = None,
+    after: tuple[datetime, str] | None = None,
+    limit: int | None = None,
+) -> list[StoredKey]:
+    """Keys, oldest first: all of them, or those of one person."""
+    at, key_id = after or (None, "")
+    return [_stored(row) for row in await conn.fetch(LIST_SQL, user_id, at, key_id, limit)]
+
+
+async def lock_key(conn: Connection, key_id: str) -> StoredKey | None:
+    """One key, held until the transaction ends."""
+    row = await conn.fetchrow(ONE_SQL, key_id)
+    return _stored(row) if row else None
+
+
+def _stored(row: Record) -> StoredKey:
+    return StoredKey(**{**row, "scopes": tuple(row["scopes"])})
+
+
+async def _store(
+    conn: Connection,
+    name: str,
+    scopes: Sequence[str],
+    *,
+    now: datetime,
+    expires_at: datetime | None,
+    user_id: int | None,
+    kind: str = "key",
+) -> NewKey:
+    key_id, secret = secrets.token_hex(6), secrets.token_hex(32)
+    values = (key_id, _hash(secret), name, list(scopes), now, expires_at, user_id, kind)
+    await conn.execute(CREATE_SQL, *values)
+    return NewKey(key_id, f"{PREFIX}{key_id}_{secret}")
 
 
 async def admit(

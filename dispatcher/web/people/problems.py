@@ -41,6 +41,12 @@ PEOPLE_PROBLEMS: Final[dict[str, Kind]] = {
         meaning="An e-mail stands for one person.",
         remedy="Change the person there is; who is disabled can be enabled.",
     ),
+    "user-disabled": Kind(
+        status=409,
+        title="The person is disabled",
+        meaning="A link would let nobody in.",
+        remedy="Enable the person first.",
+    ),
     "last-admin": Kind(
         status=409,
         title="An admin must remain",

@@ -4,6 +4,7 @@ from typing import Final
 
 from dispatcher.web.drafts.routes import DRAFT_ROUTES
 from dispatcher.web.intake.routes import INTAKE_ROUTES
+from dispatcher.web.people.routes import PEOPLE_ROUTES
 from dispatcher.web.public.routes import PUBLIC_ROUTES
 from dispatcher.web.report_page.routes import REPORT_ROUTES
 from dispatcher.web.routes.banner import BANNER_ROUTES
@@ -19,6 +20,7 @@ ROUTES: Final = (
     *DISPATCH_ROUTES,
     *CUSTOMER_ROUTES,
     *INTAKE_ROUTES,
+    *PEOPLE_ROUTES,
     *BANNER_ROUTES,
     *PAGE_ROUTES,
     *PUBLIC_ROUTES,

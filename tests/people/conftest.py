@@ -1,0 +1,23 @@
+import pytest
+
+from dispatcher.config import ApiSettings, Settings
+from tests.web.conftest import anonymous, api, clock, ctx, listening, people, server
+from tests.web.conftest import web_settings as plain_settings
+
+__all__ = [
+    "anonymous",
+    "api",
+    "clock",
+    "ctx",
+    "listening",
+    "people",
+    "plain_settings",
+    "server",
+    "web_settings",
+]
+
+
+@pytest.fixture
+def web_settings(plain_settings: Settings) -> Settings:
+    """All our people sign in from one address."""
+    return plain_settings.model_copy(update={"api": ApiSettings(sign_ins=1000)})
