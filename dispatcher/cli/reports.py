@@ -42,7 +42,7 @@ _SAYS: Final = {
     "miscounted_accounts": "accounts whose counts of an update a recount does not confirm",
 }
 
-ReadPii = Annotated[bool, typer.Option("--addresses", help="Show addresses in full.")]
+ReadPii = Annotated[bool, typer.Option("--addresses", help="Show names and addresses in full.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -90,7 +90,7 @@ def report(
     if xlsx is not None:
         within(ctx, lambda built: _write_workbook(built, dispatch, xlsx, read_pii=addresses))
         return
-    found = within(ctx, lambda built: _report(built, dispatch))
+    found = within(ctx, lambda built: _report(built, dispatch, read_pii=addresses))
     if as_json:
         print_json(found.to_json() if found else None)
     elif found is None:
@@ -128,13 +128,18 @@ async def _link(
         return await make_link(conn, built, number, account=account, hours=hours, read_pii=read_pii)
 
 
-async def _report(built: Context, dispatch: str | None) -> DispatchReport | None:
+async def _report(built: Context, dispatch: str | None, *, read_pii: bool) -> DispatchReport | None:
     async with built.pool.acquire() as conn:
         number = await _number(built, conn, dispatch)
         if number is None:
             return None
         return await dispatch_report(
-            conn, number, signer=built.signer, policy=built.policy, now=built.now()
+            conn,
+            number,
+            signer=built.signer,
+            policy=built.policy,
+            now=built.now(),
+            read_pii=read_pii,
         )
 
 

@@ -54,20 +54,20 @@ async def put_component(call: Call[ComponentIn, NoQuery]) -> Reply:
 async def get_account(call: Plain) -> Reply:
     """One account with what it uses."""
     name, read_pii = call.path("external_id"), call.caller.may(Scope.RECIPIENTS_READ_PII)
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+    async with call.connection() as conn:
         return _found(await read_account(conn, name, read_pii=read_pii), "account")
 
 
 async def get_contact(call: Plain) -> Reply:
     """One contact; name and addresses in full only with recipients:read_pii."""
     name, read_pii = call.path("external_id"), call.caller.may(Scope.RECIPIENTS_READ_PII)
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+    async with call.connection() as conn:
         return _found(await read_contact(conn, name, read_pii=read_pii), "contact")
 
 
 async def get_component(call: Plain) -> Reply:
     """One component."""
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+    async with call.connection() as conn:
         return _found(await read_component(conn, call.path("external_id")), "component")
 
 

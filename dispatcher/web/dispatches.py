@@ -1,12 +1,13 @@
 """Dispatches: how they stand, their deliveries, and the decisions a person takes about them."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import asyncpg
 
 from channels.model import ChannelKind
 from dispatcher.db import Connection, in_transaction
+from dispatcher.rules.own import OWN_ACCOUNT, OWN_ENDPOINT, told_own
 from dispatcher.rules.problem import not_found
 from dispatcher.rules.reasons import REASONS
 from dispatcher.rules.states import (
@@ -19,6 +20,7 @@ from dispatcher.rules.states import (
     shown,
 )
 from dispatcher.stages import control
+from dispatcher.stages.report.kinds import KIND, kind
 from dispatcher.stages.report.masks import show_address
 from dispatcher.web.answers import Reply
 from dispatcher.web.audit import note
@@ -28,8 +30,24 @@ from dispatcher.web.models import Delivery, DeliveryFact, Dispatch, DispatchCont
 from dispatcher.web.routing import POOL_WAIT_S, Call, Plain
 from dispatcher.web.scopes import Scope
 
-DISPATCH_SQL = "select * from dispatch where id = $1"
-DELIVERIES_SQL = f"""
+DISPATCH_SQL = """
+select update_id, incident_id, wave, state, paused_at, created_at, planned_at, completed_at
+from dispatch where id = $1
+"""
+OWN_DISPATCH_SQL = f"{DISPATCH_SQL} and {told_own('update_id')}"
+# No index of deliveries begins with the account: the endpoints of own accounts lead to them by key.
+OWN_COUNTS_SQL = f"""
+select {KIND} as kind, count(*) as n
+from delivery d
+join slice s on s.id = d.slice_id
+where d.update_id = $1 and s.dispatch_id = $2 and d.channel = any('{{1,2,3,4}}'::smallint[])
+  and d.endpoint_id {OWN_ENDPOINT} and d.account_id {OWN_ACCOUNT}
+group by 1
+"""
+
+
+def _deliveries_sql(narrowed: str) -> str:
+    return f"""
 select d.channel, d.endpoint_id, d.purpose, d.state, d.reason, d.evidence, d.attempt,
        {SENT_AT} as sent_at, {SETTLED_AT} as done_at, s.state as slice_state, a.value as address,
        acc.external_id as account_id,
@@ -40,11 +58,18 @@ left join address a on a.id = d.address_id
 left join account acc on acc.id = d.account_id
 left join contact_version v on v.id = d.contact_version
 left join contact c on c.id = v.contact_id
-where d.update_id = $1 and s.dispatch_id = $2
+where d.update_id = $1 and s.dispatch_id = $2 {narrowed}
   and ($3::smallint is null or d.channel = $3)
   and ($4::smallint is null or (d.channel, d.endpoint_id, d.purpose) > ($4, $5::bigint, $6::smallint))
 order by d.channel, d.endpoint_id, d.purpose limit $7
 """
+
+
+DELIVERIES_SQL = _deliveries_sql("")
+OWN_DELIVERIES_SQL = _deliveries_sql(
+    f"""and d.channel = any('{{1,2,3,4}}'::smallint[])
+        and d.endpoint_id {OWN_ENDPOINT} and d.account_id {OWN_ACCOUNT}"""
+)
 FACTS_SQL = """
 select channel, endpoint_id, purpose, attempt, fact, min(at) as at, min(detail) as detail from receipt
 where update_id = $1 and channel = any($2::smallint[]) and endpoint_id = any($3::bigint[]) and matched
@@ -65,9 +90,13 @@ class DeliveryPage(Page[Delivery]):
 async def get_dispatch(call: Plain) -> Reply:
     """Its state and how many deliveries have which status."""
     number = number_of(call.ctx, DISPATCH, call.path("dispatch_id"))
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
-        row = await _row(conn, number)
-        deliveries = await control.counts(conn, number)
+    async with call.connection() as conn:
+        row = await _row(conn, number, own=call.caller.limited)
+        deliveries = (
+            await _own_counts(conn, row["update_id"], number)
+            if call.caller.limited
+            else await control.counts(conn, number)
+        )
     public = call.ctx.signer.public_id
     view = Dispatch(
         id=public(DISPATCH, number),
@@ -135,11 +164,10 @@ async def list_deliveries(call: Call[None, DeliveryQuery]) -> Reply:
     number = number_of(call.ctx, DISPATCH, call.path("dispatch_id"))
     after = position(call.query, (int, int, int)) or (None, None, None)
     channel = call.query.channel.code if call.query.channel else None
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
-        update_id = (await _row(conn, number))["update_id"]
-        rows = await conn.fetch(
-            DELIVERIES_SQL, update_id, number, channel, *after, call.query.limit + 1
-        )
+    async with call.connection() as conn:
+        update_id = (await _row(conn, number, own=call.caller.limited))["update_id"]
+        sql = OWN_DELIVERIES_SQL if call.caller.limited else DELIVERIES_SQL
+        rows = await conn.fetch(sql, update_id, number, channel, *after, call.query.limit + 1)
         facts = await _facts(conn, update_id, rows)
     keys = [_key(row) for row in rows]
     read_pii = call.caller.may(Scope.RECIPIENTS_READ_PII)
@@ -150,8 +178,16 @@ async def list_deliveries(call: Call[None, DeliveryQuery]) -> Reply:
     return page_reply(call, views, keys, DeliveryPage)
 
 
-async def _row(conn: Connection, number: int) -> asyncpg.Record:
-    row = await conn.fetchrow(DISPATCH_SQL, number)
+async def _own_counts(conn: Connection, update_id: int, number: int) -> dict[str, int]:
+    """How many messages to own accounts have which status."""
+    counts: Counter[str] = Counter()
+    for row in await conn.fetch(OWN_COUNTS_SQL, update_id, number):
+        counts[kind(row["kind"]).shown.word] += row["n"]
+    return dict(counts)
+
+
+async def _row(conn: Connection, number: int, *, own: bool) -> asyncpg.Record:
+    row = await conn.fetchrow(OWN_DISPATCH_SQL if own else DISPATCH_SQL, number)
     if row is None:
         raise not_found("dispatch")
     return row

@@ -1,7 +1,7 @@
 """Exports: all deliveries of a dispatch as a file, made by a worker and fetched when it is ready."""
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import structlog
@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
+from dispatcher.rules.own import OWN_ACCOUNT
+from dispatcher.rules.problem import not_found
 from dispatcher.stages.report import (
     Format,
     State,
@@ -27,6 +29,13 @@ from dispatcher.web.routing import POOL_WAIT_S, Call, Plain
 from dispatcher.web.scopes import Scope
 
 log = structlog.get_logger(__name__)
+
+OWN_IN_DISPATCH_SQL: Final = f"""
+select a.id from account a
+join dispatch d on d.id = $2
+join account_update u on u.account_id = a.id and u.update_id = d.update_id
+where a.external_id = $1 and a.id {OWN_ACCOUNT}
+"""
 
 _TYPES: Final = {
     "csv": "text/csv; charset=utf-8",
@@ -70,6 +79,7 @@ async def post_export(call: Call[ExportIn, NoQuery]) -> Reply:
     ctx, body = call.ctx, call.body
     path_id = call.path("dispatch_id")
     dispatch = number_of(ctx, DISPATCH, path_id)
+    await require_own(call, dispatch, body.account)
     read_pii = call.caller.may(Scope.RECIPIENTS_READ_PII)
 
     async def work(conn: Connection) -> asyncpg.Record:
@@ -97,6 +107,20 @@ async def post_export(call: Call[ExportIn, NoQuery]) -> Reply:
     return Reply(view, 202, {"Location": f"/v1/exports/{view.id}"})
 
 
+async def require_own(call: Call[Any, Any], dispatch: int, account: str | None) -> None:
+    """Raises RefusedError for who may see own accounts only: 403 without an account, 404 for another's.
+
+    An account that the dispatch was not for is as unknown as one that is not theirs.
+    """
+    if not call.caller.limited:
+        return
+    if account is None:
+        raise WebRefusedError("own-accounts-only", "Name one of your accounts as `account`")
+    async with call.connection() as conn:
+        if await conn.fetchval(OWN_IN_DISPATCH_SQL, account, dispatch) is None:
+            raise not_found("account in this dispatch")
+
+
 async def get_export(call: Plain) -> Reply:
     """How far it is."""
     return Reply(_view(call.ctx, await _row(call)))
@@ -109,12 +133,13 @@ async def get_export_file(call: Plain) -> web.StreamResponse:
         require(call.caller, Scope.RECIPIENTS_READ_PII)
     if row["state"] != "done":
         raise WebRefusedError("export-not-ready")
-    return await send_file(call.ctx, call.request, row)
+    return await send_file(call, row)
 
 
-async def send_file(ctx: Context, request: web.Request, row: asyncpg.Record) -> web.StreamResponse:
+async def send_file(call: Call[None, Any], row: asyncpg.Record) -> web.StreamResponse:
     """The file of an export that is done, chunk by chunk; whether the caller may have it is decided."""
-    name = ctx.signer.public_id(DISPATCH, row["dispatch_id"])
+    request = call.request
+    name = call.ctx.signer.public_id(DISPATCH, row["dispatch_id"])
     response = web.StreamResponse(
         headers={
             "Content-Type": _TYPES[row["format"]],
@@ -126,7 +151,7 @@ async def send_file(ctx: Context, request: web.Request, row: asyncpg.Record) -> 
     if request.method == "HEAD":
         return response
     try:
-        async for piece in export_chunks(ctx.pool, row["id"], row["chunks"]):
+        async for piece in export_chunks(call.connection, row["id"], row["chunks"]):
             await response.write(piece)
     except Exception as error:
         if not (isinstance(error, LookupError) or is_database_trouble(error)):
@@ -140,8 +165,8 @@ async def send_file(ctx: Context, request: web.Request, row: asyncpg.Record) -> 
 
 async def _row(call: Plain) -> asyncpg.Record:
     number = number_of(call.ctx, EXPORT, call.path("export_id"))
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
-        return await find_export(conn, number, now=call.ctx.now())
+    async with call.connection() as conn:
+        return await find_export(conn, number, now=call.ctx.now(), own=call.caller.limited)
 
 
 def _view(ctx: Context, row: asyncpg.Record) -> Export:

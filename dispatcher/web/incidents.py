@@ -6,6 +6,7 @@ import asyncpg
 
 from dispatcher.context import Context
 from dispatcher.db import Connection
+from dispatcher.rules.own import OWN_ACCOUNT, seen_incident, seen_update, told_own
 from dispatcher.rules.policy import Severity
 from dispatcher.rules.problem import not_found
 from dispatcher.stages.compose import incident_url
@@ -13,36 +14,60 @@ from dispatcher.web.answers import Reply
 from dispatcher.web.ids import DISPATCH, INCIDENT, UPDATE, number_of
 from dispatcher.web.lists import Page, PageQuery, page_reply, position
 from dispatcher.web.models import Incident, Update, UpdateWithRenderings
-from dispatcher.web.routing import POOL_WAIT_S, Call, Plain
+from dispatcher.web.routing import Call, Plain
 from dispatcher.web.wordings import stored_view
 
-INCIDENT_COLUMNS = """
+
+def _incident_columns(said: str) -> str:
+    """`said`: which updates `u` may tell what it is about."""
+    return f"""
 select i.id, i.source, i.external_id, i.severity, i.status, i.visibility, i.lead, i.started_at,
-       i.resolved_at, coalesce(u.facts ->> 'title', i.subject_title) as title,
+       i.resolved_at, coalesce(t.facts ->> 'title', i.subject_title) as title,
        array(select c.external_id from component c where c.id = any(i.component_ids)
              order by c.external_id) as component_ids
 from incident i
 left join lateral (
-    select facts from incident_update
-    where incident_id = i.id and state not in ('draft', 'cancelled') order by seq desc limit 1) u on true
+    select u.facts from incident_update u where u.incident_id = i.id and {said}
+    order by u.seq desc limit 1) t on true
 """
-LIST_SQL = f"""{INCIDENT_COLUMNS}
-where not i.canary and ($1::bigint is null or i.id < $1)
-  and ($2::boolean is null or (i.resolved_at is null) = $2)
+
+
+INCIDENT_COLUMNS = _incident_columns("u.state not in ('draft', 'cancelled')")
+OWN_INCIDENT_COLUMNS = _incident_columns(seen_update("u"))
+PAGE = """
+  and ($1::bigint is null or i.id < $1) and ($2::boolean is null or (i.resolved_at is null) = $2)
 order by i.id desc limit $3
 """
+LIST_SQL = f"{INCIDENT_COLUMNS} where not i.canary {PAGE}"
+OWN_LIST_SQL = f"{OWN_INCIDENT_COLUMNS} where {seen_incident('i')} {PAGE}"
 ONE_SQL = f"{INCIDENT_COLUMNS} where i.id = $1"
+OWN_ONE_SQL = f"{OWN_INCIDENT_COLUMNS} where i.id = $1 and {seen_incident('i')}"
 UPDATE_COLUMNS = """
 select u.*, d.id as dispatch_id
 from incident_update u left join dispatch d on d.update_id = u.id and d.wave = 1
 """
-UPDATES_SQL = f"""{UPDATE_COLUMNS}
-where u.incident_id = $1 and ($2::int is null or u.seq < $2) order by u.seq desc limit $3
+# Notes for ourselves may name any customer.
+OWN_UPDATE_COLUMNS = f"""
+select u.id, u.incident_id, u.seq, u.kind, u.status, u.severity, u.visibility, u.facts,
+       '{{}}'::jsonb as internal, '' as note, u.mode, u.state, u.state_detail, u.created_by,
+       u.at, d.id as dispatch_id
+from incident_update u
+join incident i on i.id = u.incident_id and {seen_incident("i")}
+left join dispatch d on d.update_id = u.id and d.wave = 1 and {told_own("u.id")}
 """
+UPDATES = """
+  u.incident_id = $1 and ($2::int is null or u.seq < $2) order by u.seq desc limit $3
+"""
+UPDATES_SQL = f"{UPDATE_COLUMNS} where {UPDATES}"
+OWN_UPDATES_SQL = f"{OWN_UPDATE_COLUMNS} where {seen_update('u')} and {UPDATES}"
 UPDATE_SQL = f"{UPDATE_COLUMNS} where u.id = $1"
-RENDERINGS_SQL = """
-select segment, channel, locale, parts, slots, units from rendering
-where update_id = $1 order by channel, segment, locale, id
+OWN_UPDATE_SQL = f"{OWN_UPDATE_COLUMNS} where {seen_update('u')} and u.id = $1"
+RENDERINGS = (
+    "select segment, channel, locale, parts, slots, units from rendering where update_id = $1"
+)
+RENDERINGS_SQL = f"{RENDERINGS} order by channel, segment, locale, id"
+OWN_RENDERINGS_SQL = f"""
+{RENDERINGS} and (account_id is null or account_id {OWN_ACCOUNT}) order by channel, segment, locale, id
 """
 
 
@@ -64,8 +89,9 @@ async def list_incidents(call: Call[None, IncidentQuery]) -> Reply:
     """Newest first."""
     after = position(call.query, (int,))
     wanted = None if call.query.state is None else call.query.state == "open"
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
-        rows = await conn.fetch(LIST_SQL, after and after[0], wanted, call.query.limit + 1)
+    async with call.connection() as conn:
+        sql = OWN_LIST_SQL if call.caller.limited else LIST_SQL
+        rows = await conn.fetch(sql, after and after[0], wanted, call.query.limit + 1)
     views = [_incident(call.ctx, row) for row in rows]
     return page_reply(call, views, [(row["id"],) for row in rows], IncidentPage)
 
@@ -73,17 +99,18 @@ async def list_incidents(call: Call[None, IncidentQuery]) -> Reply:
 async def get_incident(call: Plain) -> Reply:
     """One incident as it stands."""
     number = number_of(call.ctx, INCIDENT, call.path("incident_id"))
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
-        return Reply(_incident(call.ctx, await _row(conn, number)))
+    async with call.connection() as conn:
+        return Reply(_incident(call.ctx, await _row(conn, number, own=call.caller.limited)))
 
 
 async def list_updates(call: Call[None, PageQuery]) -> Reply:
     """Every update of one incident, drafts too; newest first."""
     number = number_of(call.ctx, INCIDENT, call.path("incident_id"))
     after = position(call.query, (int,))
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
-        await _row(conn, number)
-        rows = await conn.fetch(UPDATES_SQL, number, after and after[0], call.query.limit + 1)
+    async with call.connection() as conn:
+        await _row(conn, number, own=call.caller.limited)
+        sql = OWN_UPDATES_SQL if call.caller.limited else UPDATES_SQL
+        rows = await conn.fetch(sql, number, after and after[0], call.query.limit + 1)
     views = [_update(call.ctx, row) for row in rows]
     return page_reply(call, views, [(row["seq"],) for row in rows], UpdatePage)
 
@@ -91,17 +118,19 @@ async def list_updates(call: Call[None, PageQuery]) -> Reply:
 async def get_update(call: Plain) -> Reply:
     """One update with every wording made from it."""
     number = number_of(call.ctx, UPDATE, call.path("update_id"))
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
-        row = await conn.fetchrow(UPDATE_SQL, number)
+    async with call.connection() as conn:
+        own = call.caller.limited
+        row = await conn.fetchrow(OWN_UPDATE_SQL if own else UPDATE_SQL, number)
         if row is None:
             raise not_found("update")
-        renderings = [stored_view(dict(item)) for item in await conn.fetch(RENDERINGS_SQL, number)]
+        found = await conn.fetch(OWN_RENDERINGS_SQL if own else RENDERINGS_SQL, number)
+    renderings = [stored_view(dict(item)) for item in found]
     update = _update(call.ctx, row)
     return Reply(UpdateWithRenderings(**update.model_dump(), renderings=renderings))
 
 
-async def _row(conn: Connection, number: int) -> asyncpg.Record:
-    row = await conn.fetchrow(ONE_SQL, number)
+async def _row(conn: Connection, number: int, *, own: bool) -> asyncpg.Record:
+    row = await conn.fetchrow(OWN_ONE_SQL if own else ONE_SQL, number)
     if row is None:
         raise not_found("incident")
     return row

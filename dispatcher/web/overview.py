@@ -7,9 +7,10 @@ import asyncpg
 from channels.model import ChannelKind
 from channels.pacing import BucketState, Limit, units_left
 from dispatcher.rules.canary import CANARY
+from dispatcher.rules.own import OWN_ACCOUNT
 from dispatcher.web.answers import Reply
 from dispatcher.web.models import ChannelList, ChannelView, SegmentList, SegmentView, Sender, Window
-from dispatcher.web.routing import POOL_WAIT_S, Plain
+from dispatcher.web.routing import Plain
 
 SENDERS_SQL = """
 select id, channel, provider, identity, configured, limits, paused_until, paused_why from sender
@@ -20,12 +21,16 @@ SEGMENTS_SQL = f"""
 select segment, count(*) as n from account
 where removed_at is null and external_id <> '{CANARY}' group by segment
 """
+OWN_SEGMENTS_SQL = f"""
+select segment, count(*) as n from account
+where removed_at is null and external_id <> '{CANARY}' and id {OWN_ACCOUNT} group by segment
+"""
 
 
 async def list_channels(call: Plain) -> Reply:
     """Limits, what is left of them now, and what is paused and why."""
     now = call.ctx.now()
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+    async with call.connection() as conn:
         senders = await conn.fetch(SENDERS_SQL)
         rows = await conn.fetch(BUCKETS_SQL)
     states = {
@@ -74,10 +79,11 @@ def _windows(
 
 
 async def list_segments(call: Plain) -> Reply:
-    """Segments in the order of their rules, with the number of accounts in each."""
+    """Segments in the order of their rules, with the number of accounts in each that the caller may see."""
     rules = call.ctx.segment_rules
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
-        counts = {row["segment"]: row["n"] for row in await conn.fetch(SEGMENTS_SQL)}
+    async with call.connection() as conn:
+        sql = OWN_SEGMENTS_SQL if call.caller.limited else SEGMENTS_SQL
+        counts = {row["segment"]: row["n"] for row in await conn.fetch(sql)}
     return Reply(
         SegmentList(
             data=[

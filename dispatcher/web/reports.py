@@ -7,6 +7,7 @@ from pydantic import Field
 from dispatcher.rules.problem import RefusedError
 from dispatcher.stages.report import (
     AccountStanding,
+    Narrowed,
     account_deliveries,
     account_in_dispatch,
     accounts_page,
@@ -16,7 +17,7 @@ from dispatcher.stages.report.model import StandingWord
 from dispatcher.web.answers import Reply
 from dispatcher.web.ids import DISPATCH, number_of
 from dispatcher.web.lists import PageQuery, bad_cursor, next_link
-from dispatcher.web.routing import POOL_WAIT_S, Call, Plain
+from dispatcher.web.routing import Call, Plain
 from dispatcher.web.scopes import Scope
 
 
@@ -31,9 +32,14 @@ async def get_report(call: Plain) -> Reply:
     """Totals, people, funnels, failures by reason, the curve, and who could not be reached."""
     ctx = call.ctx
     number = number_of(ctx, DISPATCH, call.path("dispatch_id"))
-    async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+    async with call.connection() as conn:
         report = await dispatch_report(
-            conn, number, signer=ctx.signer, policy=ctx.policy, now=ctx.now()
+            conn,
+            number,
+            signer=ctx.signer,
+            policy=ctx.policy,
+            now=ctx.now(),
+            read_pii=call.caller.may(Scope.RECIPIENTS_READ_PII),
         )
     return Reply(report)
 
@@ -42,7 +48,7 @@ async def list_accounts(call: Call[None, AccountsQuery]) -> Reply:
     """The customers of a dispatch, worst first, then by name: who was told, when first, and how many."""
     ctx, query = call.ctx, call.query
     number = number_of(ctx, DISPATCH, call.path("dispatch_id"))
-    async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+    async with call.connection() as conn:
         try:
             page = await accounts_page(
                 conn,
@@ -50,8 +56,11 @@ async def list_accounts(call: Call[None, AccountsQuery]) -> Reply:
                 signer=ctx.signer,
                 limit=query.limit,
                 cursor=query.cursor,
-                search=query.search,
-                standing=AccountStanding[query.standing.upper()] if query.standing else None,
+                to=Narrowed(
+                    search=query.search,
+                    standing=AccountStanding[query.standing.upper()] if query.standing else None,
+                    own=call.caller.limited,
+                ),
             )
         except RefusedError as refused:
             if refused.kind == "invalid-request":
@@ -64,13 +73,14 @@ async def get_account(call: Plain) -> Reply:
     """One customer of a dispatch: each delivery with its history, and who must be phoned."""
     ctx = call.ctx
     number = number_of(ctx, DISPATCH, call.path("dispatch_id"))
-    async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+    async with call.connection() as conn:
         found = await account_in_dispatch(
             conn,
             number,
             call.path("external_id"),
             signer=ctx.signer,
             read_pii=call.caller.may(Scope.RECIPIENTS_READ_PII),
+            own=call.caller.limited,
         )
     return Reply(found)
 
@@ -78,7 +88,7 @@ async def get_account(call: Plain) -> Reply:
 async def list_account_deliveries(call: Call[None, PageQuery]) -> Reply:
     """What this account was told, and when, update by update, newest first."""
     ctx, query = call.ctx, call.query
-    async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+    async with call.connection() as conn:
         try:
             page = await account_deliveries(
                 conn,
@@ -87,6 +97,7 @@ async def list_account_deliveries(call: Call[None, PageQuery]) -> Reply:
                 limit=query.limit,
                 cursor=query.cursor,
                 read_pii=call.caller.may(Scope.RECIPIENTS_READ_PII),
+                own=call.caller.limited,
             )
         except RefusedError as refused:
             if refused.kind == "invalid-request":

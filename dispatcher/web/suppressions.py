@@ -45,7 +45,7 @@ async def list_all(call: Call[None, PageQuery]) -> Reply:
             after = bytes.fromhex(place[0]), Channel(place[1])
         except ValueError:
             raise bad_cursor() from None
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+    async with call.connection() as conn:
         rows = await list_suppressions(conn, after=after, limit=call.query.limit + 1)
     read_pii = call.caller.may(Scope.RECIPIENTS_READ_PII)
     views = []

@@ -29,7 +29,7 @@ async def told_twice(book: Book) -> Book:
 async def test_the_newest_update_comes_first_with_every_delivery_of_the_account(
     told_twice: Book,
 ) -> None:
-    found = await account_deliveries(told_twice.conn, "big", signer=SIGNER)
+    found = await account_deliveries(told_twice.conn, "big", signer=SIGNER, read_pii=True)
     assert [update.seq for update in found.updates] == [2, 1]
     newest = found.updates[0]
     assert [(row.name, row.channel, row.status) for row in newest.deliveries] == [
@@ -68,12 +68,14 @@ async def test_who_was_told_first_is_known_before_any_roll_up_has_seen_it(
     assert [update.first_told_at for update in found.updates] == [at(62), at(2)]
 
 
-async def test_addresses_are_masked_for_who_may_not_read_them(told_twice: Book) -> None:
+async def test_names_and_addresses_are_masked_for_who_may_not_read_them(told_twice: Book) -> None:
     masked = await account_deliveries(told_twice.conn, "big", signer=SIGNER)
     plain = await account_deliveries(told_twice.conn, "big", signer=SIGNER, read_pii=True)
     assert only(masked.updates[0].deliveries, channel="email").address == "a•••@example.com"
     assert only(plain.updates[0].deliveries, channel="email").address == "ada@example.com"
     assert "5010" not in masked.model_dump_json()
+    assert {row.name for row in masked.updates[0].deliveries} == {"A•••", "B•••"}
+    assert {row.name for row in plain.updates[0].deliveries} == {"Ada", "Bob"}
 
 
 async def test_pages_follow_each_other_without_a_gap_or_a_repetition(told_twice: Book) -> None:

@@ -32,7 +32,9 @@ EMAIL, SMS, SOCIAL, BANNER = (
 )
 
 
-async def report_of(book: Book, *, seconds: float = 600, limit: int = 1000) -> DispatchReport:
+async def report_of(
+    book: Book, *, seconds: float = 600, limit: int = 1000, read_pii: bool = True
+) -> DispatchReport:
     return await dispatch_report(
         book.conn,
         book.dispatch,
@@ -40,6 +42,7 @@ async def report_of(book: Book, *, seconds: float = 600, limit: int = 1000) -> D
         policy=load_policy(None),
         now=at(seconds),
         list_limit=limit,
+        read_pii=read_pii,
     )
 
 
@@ -134,6 +137,12 @@ async def test_the_lost_are_listed_with_a_reason_for_every_channel(busy: Book) -
         "banner": "not_seen",
     }
     assert [person.name for person in report.ask] == ["Flo"]
+    masked = await report_of(busy, read_pii=False)
+    assert [person.name for person in (*masked.not_reached, *masked.ask)] == [
+        "B•••",
+        "G•••",
+        "F•••",
+    ]
 
 
 async def test_an_account_shows_who_was_told_what_and_when_first(busy: Book) -> None:

@@ -3,7 +3,7 @@
 from dispatcher.rules.reasons import words_for
 from dispatcher.stages.report.account import account_deliveries
 from dispatcher.stages.report.account_model import AccountDeliveries, AccountInDispatch
-from dispatcher.stages.report.accounts import accounts_page
+from dispatcher.stages.report.accounts import Narrowed, accounts_page
 from dispatcher.stages.report.dispatch import dispatch_report, latest_dispatch, totals
 from dispatcher.stages.report.export import run_export, stream_csv, write_workbook
 from dispatcher.stages.report.export_store import (
@@ -15,7 +15,7 @@ from dispatcher.stages.report.export_store import (
     find_export,
     remove_expired,
 )
-from dispatcher.stages.report.masks import mask_email, mask_phone, show_address
+from dispatcher.stages.report.masks import mask_email, mask_phone, show_address, show_name
 from dispatcher.stages.report.model import AccountPage, AccountStanding, DispatchReport
 from dispatcher.stages.report.one_account import account_in_dispatch
 from dispatcher.stages.report.rollup import due, roll_up, run
@@ -36,6 +36,7 @@ __all__ = [
     "DispatchReport",
     "Format",
     "LedgerRow",
+    "Narrowed",
     "State",
     "account_deliveries",
     "account_in_dispatch",
@@ -54,6 +55,7 @@ __all__ = [
     "run",
     "run_export",
     "show_address",
+    "show_name",
     "stream_csv",
     "totals",
     "verify_ledger",

@@ -10,7 +10,7 @@ from dispatcher.ids import ForgedIdError, Signer
 from dispatcher.rules.policy import Severity
 from dispatcher.rules.problem import invalid, not_found
 from dispatcher.stages.report.account_model import AccountDeliveries, AccountUpdate
-from dispatcher.stages.report.deliveries import ACCOUNT_SQL, Found, account_rows
+from dispatcher.stages.report.deliveries import Found, account_rows, find_account
 
 MAX_LIMIT: Final = 200
 
@@ -33,15 +33,16 @@ async def account_deliveries(
     limit: int = 20,
     cursor: str | None = None,
     read_pii: bool = False,
+    own: bool = False,
 ) -> AccountDeliveries:
     """Up to `limit` updates of one account, and their deliveries, in two look-ups by key.
 
-    Without `read_pii` addresses are masked. Raises RefusedError: 404 for an unknown account, 422 for
-    a cursor that is not ours or a limit outside 1..200.
+    Without `read_pii` names and addresses are masked. `own`: only an own account is there. Raises
+    RefusedError: 404 for an unknown account, 422 for a cursor that is not ours or a limit outside 1..200.
     """
     if not 1 <= limit <= MAX_LIMIT:
         raise invalid("limit", "out_of_range", f"limit must be between 1 and {MAX_LIMIT}")
-    account = await conn.fetchrow(ACCOUNT_SQL, external_id)
+    account = await find_account(conn, external_id, own=own)
     if account is None:
         raise not_found("account")
     before = _read_cursor(signer, cursor)

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
@@ -9,6 +10,7 @@ import asyncpg
 from channels.model import ChannelKind
 from dispatcher.db import Connection
 from dispatcher.ids import ForgedIdError, Signer
+from dispatcher.rules.own import OWN_ACCOUNT, told_own
 from dispatcher.rules.problem import invalid, not_found
 from dispatcher.rules.states import Shown
 from dispatcher.stages.report.kinds import Standing
@@ -75,17 +77,19 @@ DISPATCH_SQL: Final = """
 select d.update_id, r.made_at from dispatch d left join dispatch_report r on r.dispatch_id = d.id
 where d.id = $1
 """
+OWN_DISPATCH_SQL: Final = f"{DISPATCH_SQL} and {told_own('d.update_id')}"
 # Where the page before ended: its standing is part of the cursor, so that a row that has moved since
 # tears no hole into the list.
 NAME_SQL: Final = """
 select sort_name from account_update where account_id = $1 and update_id = $2
 """
-# The index holds everything that narrows and orders, so only the rows of the page are fetched. One
-# standing alone is a range of it: both bounds are always there, so that every plan begins and ends there.
-PAGE_SQL: Final = """
+
+
+def _page_sql(narrowed: str) -> str:
+    return f"""
 with p as materialized (
     select account_id from account_update
-    where update_id = $1 and standing <= $2::smallint
+    where update_id = $1 and standing <= $2::smallint {narrowed}
       and (standing, sort_name, account_id) > ($3::smallint, $4::text, $5::bigint)
       and ($6::text = '' or strpos(sort_name, lower($6)) > 0)
     order by standing, sort_name, account_id limit $7
@@ -98,6 +102,24 @@ order by u.standing, u.sort_name, u.account_id
 """
 
 
+# The index holds everything that narrows and orders, so only the rows of the page are fetched. One
+# standing alone is a range of it: both bounds are always there, so that every plan begins and ends there.
+PAGE_SQL: Final = _page_sql("")
+OWN_PAGE_SQL: Final = _page_sql(f"and account_id {OWN_ACCOUNT}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Narrowed:
+    """To names that contain `search`, in whatever case; accounts that stand so; `own` accounts."""
+
+    search: str = ""
+    standing: AccountStanding | None = None
+    own: bool = False
+
+
+_ALL: Final = Narrowed()
+
+
 async def accounts_page(
     conn: Connection,
     dispatch_id: int,
@@ -105,26 +127,24 @@ async def accounts_page(
     signer: Signer,
     limit: int = 50,
     cursor: str | None = None,
-    search: str = "",
-    standing: AccountStanding | None = None,
+    to: Narrowed = _ALL,
 ) -> AccountPage:
     """Up to `limit` (1 to 200) accounts of a dispatch, worst first, then by name.
 
-    `search` narrows to names that contain it in whatever case; `standing` to accounts that stand so.
+    Narrowed to own accounts, a dispatch that was for none of them is not there.
     Raises RefusedError: 404 for an unknown dispatch, 422 for a cursor that is not ours or a wrong limit.
     """
     if not 1 <= limit <= MAX_LIMIT:
         raise invalid("limit", "out_of_range", f"limit must be between 1 and {MAX_LIMIT}")
-    dispatch = await conn.fetchrow(DISPATCH_SQL, dispatch_id)
+    dispatch = await conn.fetchrow(OWN_DISPATCH_SQL if to.own else DISPATCH_SQL, dispatch_id)
     if dispatch is None:
         raise not_found("dispatch")
     after = await _position(conn, dispatch["update_id"], signer, cursor)
-    if cursor is None and standing is not None:
-        after = standing, "", 0
-    last = max(AccountStanding) if standing is None else standing
-    rows = await conn.fetch(
-        PAGE_SQL, dispatch["update_id"], last, *after, search.strip(), limit + 1
-    )
+    if cursor is None and to.standing is not None:
+        after = to.standing, "", 0
+    last = max(AccountStanding) if to.standing is None else to.standing
+    sql = OWN_PAGE_SQL if to.own else PAGE_SQL
+    rows = await conn.fetch(sql, dispatch["update_id"], last, *after, to.search.strip(), limit + 1)
     more = len(rows) > limit
     return AccountPage(
         dispatch=signer.public_id("dsp", dispatch_id),

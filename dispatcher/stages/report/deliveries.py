@@ -9,16 +9,18 @@ import asyncpg
 
 from channels.model import ChannelKind
 from dispatcher.db import Connection
+from dispatcher.rules.own import OWN_ACCOUNT
+from dispatcher.rules.reasons import words_for
 from dispatcher.rules.states import NOTIFIED, SENT_AT, SETTLED_AT, Purpose, fact_from_code
 from dispatcher.stages.report.account_model import DeliveryRow, TimelineEvent
 from dispatcher.stages.report.gather import TOLD_FACTS
 from dispatcher.stages.report.kinds import KIND, Kind, kind
-from dispatcher.stages.report.masks import show_address
-from dispatcher.stages.report.people import words_for
+from dispatcher.stages.report.masks import show_address, show_name
 
 ACCOUNT_SQL: Final = (
     "select id, external_id, name, segment, manager_name from account where external_id = $1"
 )
+OWN_ACCOUNT_SQL: Final = f"{ACCOUNT_SQL} and id {OWN_ACCOUNT}"
 # No index of deliveries begins with the account: the account's own endpoints lead to them by key.
 DELIVERIES_SQL: Final = f"""
 with mine as materialized (
@@ -72,6 +74,11 @@ class Found(NamedTuple):
         return min(proofs, default=self.row.settled_at or self.row.sent_at)
 
 
+async def find_account(conn: Connection, external_id: str, *, own: bool) -> asyncpg.Record | None:
+    """The account; None where there is none, or, if `own`, where it is somebody else's."""
+    return await conn.fetchrow(OWN_ACCOUNT_SQL if own else ACCOUNT_SQL, external_id)
+
+
 async def account_rows(
     conn: Connection, account_id: int, updates: Sequence[int], *, read_pii: bool
 ) -> list[Found]:
@@ -121,7 +128,7 @@ def _delivery(
     words = words_for(its.shown, row["reason"])
     return DeliveryRow(
         contact=row["external_id"],
-        name=row["name"] or "",
+        name=show_name(row["name"], read_pii=read_pii),
         channel=channel.value,
         address=show_address(channel, row["address"], read_pii=read_pii),
         purpose=Purpose(row["purpose"]).name.lower(),

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -75,14 +76,16 @@ async def dispatch_report(
     policy: Policy,
     now: datetime,
     list_limit: int = LIST_LIMIT,
+    read_pii: bool = False,
 ) -> DispatchReport:
     """Everything about one fan-out. A small one that has changed is counted anew on the spot.
 
-    `list_limit` cuts the lists of accounts and people. Raises RefusedError (404) when there is none.
+    Without `read_pii` names of people are masked. `list_limit` cuts the lists of accounts and people.
+    Raises RefusedError (404) when there is none.
     """
     header, stale = await _up_to_date(conn, dispatch_id, policy=policy, now=now)
     whole, channels = await _totals(conn, dispatch_id)
-    kept = await _kept(conn, header, signer, now=now, list_limit=list_limit)
+    kept = await _kept(conn, header, signer, now=now, list_limit=list_limit, read_pii=read_pii)
     return DispatchReport(
         dispatch=signer.public_id("dsp", dispatch_id),
         state=header["state"],
@@ -118,7 +121,13 @@ async def _up_to_date(
 
 
 async def _kept(
-    conn: Connection, header: asyncpg.Record, signer: Signer, *, now: datetime, list_limit: int
+    conn: Connection,
+    header: asyncpg.Record,
+    signer: Signer,
+    *,
+    now: datetime,
+    list_limit: int,
+    read_pii: bool,
 ) -> dict[str, Any]:
     """What was counted, in words and with names; empty where nothing has been counted yet."""
     document = read_document(header["document"])
@@ -126,6 +135,7 @@ async def _kept(
         return _NOTHING_YET
     lost, ask = document.not_reached, document.ask
     known = await names(conn, references((lost, ask)))
+    people = partial(person_rows, known=known, limit=list_limit, read_pii=read_pii)
     page = await accounts_page(
         conn, header["id"], signer=signer, limit=min(list_limit, ACCOUNTS_SHOWN)
     )
@@ -138,9 +148,9 @@ async def _kept(
         "accounts": page.data,
         "accounts_total": document.accounts,
         "accounts_cursor": page.next_cursor,
-        "not_reached": person_rows(lost, known, limit=list_limit),
+        "not_reached": people(lost),
         "not_reached_total": lost.total,
-        "ask": person_rows(ask, known, limit=list_limit),
+        "ask": people(ask),
         "ask_total": ask.total,
     }
 

@@ -3,14 +3,16 @@
 Files live in the database, so that any process can make one, go on with it, or hand it out.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
 import asyncpg
 
-from dispatcher.db import Connection, Pool, one_row
+from dispatcher.db import Connection, one_row
 from dispatcher.jobs import Event, publish
+from dispatcher.rules.own import OWN_ACCOUNT
 from dispatcher.rules.problem import not_found
 from dispatcher.stages.report.walk import Position
 
@@ -39,6 +41,7 @@ FIND_SQL: Final = """
 select e.*, a.external_id as account from export e left join account a on a.id = e.account_id
 where e.id = $1 and e.expires_at > $2
 """
+OWN_FIND_SQL: Final = f"{FIND_SQL} and e.account_id {OWN_ACCOUNT}"
 CLAIM_SQL: Final = """
 update export e set state = 'running', epoch = e.epoch + 1, tries = e.tries + 1,
        lease_until = clock_timestamp() + $2 * interval '1 second'
@@ -112,9 +115,14 @@ async def ask_for_export(
     return number
 
 
-async def find_export(conn: Connection, export_id: int, *, now: datetime) -> asyncpg.Record:
-    """The row of an export. Raises RefusedError (404) when there is none, or it has expired."""
-    row = await conn.fetchrow(FIND_SQL, export_id, now)
+async def find_export(
+    conn: Connection, export_id: int, *, now: datetime, own: bool = False
+) -> asyncpg.Record:
+    """The row of an export. Raises RefusedError (404) when there is none, or it has expired.
+
+    `own`: only one of an own account is there.
+    """
+    row = await conn.fetchrow(OWN_FIND_SQL if own else FIND_SQL, export_id, now)
     if row is None:
         raise not_found("export")
     return row
@@ -164,13 +172,15 @@ async def end(conn: Connection, held: asyncpg.Record, state: State, *, now: date
     await conn.execute(END_SQL, held["id"], held["epoch"], state, now, now + KEPT_FOR)
 
 
-async def export_chunks(pool: Pool, export_id: int, chunks: int) -> AsyncIterator[bytes]:
+async def export_chunks(
+    connect: Callable[[], AbstractAsyncContextManager[Connection]], export_id: int, chunks: int
+) -> AsyncIterator[bytes]:
     """The file piece by piece; no connection is held while a slow reader takes one.
 
     Raises LookupError when it expired meanwhile.
     """
     for number in range(chunks):
-        async with pool.acquire() as conn:
+        async with connect() as conn:
             piece: bytes | None = await conn.fetchval(CHUNK_SQL, export_id, number)
         if piece is None:
             raise LookupError("the export has expired")

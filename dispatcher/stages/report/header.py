@@ -10,13 +10,21 @@ from dispatcher.ids import Signer
 from dispatcher.rules.policy import Policy, Severity
 from dispatcher.stages.report.model import IncidentHeader, UpdateHeader
 
+_INCIDENT: Final = """i.source, i.external_id, i.severity as incident_severity, i.status as incident_status,
+       i.visibility, i.started_at, i.resolved_at,
+       u.seq, u.kind, u.status, u.severity, u.facts, u.at"""
+SUBJECT_SQL: Final = f"""
+select d.id, d.update_id, d.incident_id, {_INCIDENT}
+from dispatch d
+join incident_update u on u.id = d.update_id
+join incident i on i.id = d.incident_id
+where d.id = $1
+"""
 # first: no earlier update of the incident went out, so the policy's first-notice promise is this one's.
-HEADER_SQL: Final = """
+HEADER_SQL: Final = f"""
 select d.id, d.state, d.paused_at, d.wave, d.created_at, d.planned_at, d.completed_at, d.update_id,
        d.incident_id, r.made_at, r.took_s, r.of_mark, r.deadline, r.document,
-       i.source, i.external_id, i.severity as incident_severity, i.status as incident_status,
-       i.visibility, i.started_at, i.resolved_at,
-       u.seq, u.kind, u.status, u.severity, u.facts, u.at,
+       {_INCIDENT},
        d.wave = 1 and not exists (
            select from incident_update o join dispatch e on e.update_id = o.id
            where o.incident_id = u.incident_id and o.seq < u.seq and o.state <> 'cancelled') as first
@@ -31,6 +39,11 @@ where d.id = $1
 async def read_header(conn: Connection, dispatch_id: int) -> asyncpg.Record | None:
     """Dispatch, update, incident, and what is kept of its report; None when there is no such dispatch."""
     return await conn.fetchrow(HEADER_SQL, dispatch_id)
+
+
+async def read_subject(conn: Connection, dispatch_id: int) -> asyncpg.Record | None:
+    """Dispatch, update and incident alone: nothing that counts customers. None without such a dispatch."""
+    return await conn.fetchrow(SUBJECT_SQL, dispatch_id)
 
 
 def first_notice(header: asyncpg.Record, policy: Policy) -> datetime | None:

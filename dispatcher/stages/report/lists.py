@@ -7,10 +7,11 @@ import asyncpg
 
 from channels.model import ChannelKind
 from dispatcher.db import Connection
+from dispatcher.rules.reasons import words_for
 from dispatcher.rules.states import Shown
 from dispatcher.stages.report.document import Listed
+from dispatcher.stages.report.masks import show_name
 from dispatcher.stages.report.model import PersonRow, Why
-from dispatcher.stages.report.people import words_for
 
 # By key, and only for who is listed: names are never stored with a report.
 NAMES_SQL: Final = """
@@ -29,13 +30,13 @@ async def names(conn: Connection, people: list[int]) -> dict[int, asyncpg.Record
 
 
 def person_rows(
-    listed: Listed, known: Mapping[int, asyncpg.Record], *, limit: int
+    listed: Listed, known: Mapping[int, asyncpg.Record], *, limit: int, read_pii: bool
 ) -> tuple[PersonRow, ...]:
-    """The first `limit` of the list."""
+    """The first `limit` of the list, names masked without `read_pii`."""
     return tuple(
         PersonRow(
             contact=known[row.person]["contact"],
-            name=known[row.person]["name"],
+            name=show_name(known[row.person]["name"], read_pii=read_pii),
             account=known[row.person]["account"],
             account_name=known[row.person]["account_name"],
             segment=row.segment,

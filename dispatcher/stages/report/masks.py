@@ -1,4 +1,4 @@
-"""Addresses as they are shown to whoever may not read personal data: recognisable, not usable."""
+"""Personal data as shown to whoever may not read it: recognisable to who knows it, not usable."""
 
 from typing import Final
 
@@ -19,6 +19,16 @@ def mask_phone(number: str) -> str:
     if len(number) <= 2 * kept:
         return _DOT * len(number)
     return number[:kept] + _DOT * (len(number) - 2 * kept) + number[-kept:]
+
+
+def mask_name(name: str) -> str:
+    """`Anna Berg` → `A••• B•••`."""
+    return " ".join(f"{word[0]}{_DOT * 3}" for word in name.split())
+
+
+def show_name(name: str | None, *, read_pii: bool) -> str:
+    """The name of a person, or its mask; empty where there is none (any more)."""
+    return name or "" if read_pii else mask_name(name or "")
 
 
 def show_address(channel: ChannelKind, address: str | None, *, read_pii: bool) -> str:

@@ -12,9 +12,9 @@ from dispatcher.ids import Signer
 from dispatcher.rules.problem import not_found
 from dispatcher.rules.states import SENT_AT, SETTLED_AT, Purpose
 from dispatcher.stages.report.account_model import AccountInDispatch, PersonInDispatch
-from dispatcher.stages.report.deliveries import ACCOUNT_SQL, Found, account_rows
+from dispatcher.stages.report.deliveries import Found, account_rows, find_account
 from dispatcher.stages.report.gather import TOLD_CODES
-from dispatcher.stages.report.header import incident_header, read_header, update_header
+from dispatcher.stages.report.header import incident_header, read_subject, update_header
 from dispatcher.stages.report.kinds import KIND, Standing, account_standing, kind
 from dispatcher.stages.report.lists import whys
 from dispatcher.stages.report.model import PersonRow
@@ -54,16 +54,17 @@ async def account_in_dispatch(
     *,
     signer: Signer,
     read_pii: bool = False,
+    own: bool = False,
 ) -> AccountInDispatch:
     """Every delivery of the account in the dispatch with its history, person by person, found by key.
 
-    Without `read_pii` addresses are masked. Raises RefusedError (404) for an unknown dispatch or
-    account, or an account that the dispatch was not for.
+    Without `read_pii` names and addresses are masked. `own`: only an own account is there. Raises
+    RefusedError (404) for an unknown dispatch or account, or one that the dispatch was not for.
     """
-    header = await read_header(conn, dispatch_id)
+    header = await read_subject(conn, dispatch_id)
     if header is None:
         raise not_found("dispatch")
-    account = await conn.fetchrow(ACCOUNT_SQL, external_id)
+    account = await find_account(conn, external_id, own=own)
     found = []
     if account is not None:
         rows = await account_rows(conn, account["id"], [header["update_id"]], read_pii=read_pii)

@@ -12,20 +12,21 @@ import asyncpg
 
 from channels.model import ChannelKind
 from dispatcher.db import Connection, Pool
+from dispatcher.rules.reasons import words_for
 from dispatcher.rules.states import NOTIFIED, SENT_AT, SETTLED_AT, Purpose
 from dispatcher.stages.report.gather import TOLD_CODES
 from dispatcher.stages.report.kinds import KIND, kind
-from dispatcher.stages.report.masks import show_address
-from dispatcher.stages.report.people import segment_word, words_for
+from dispatcher.stages.report.masks import show_address, show_name
+from dispatcher.stages.report.people import segment_word
 
 COLUMNS: Final = (
     "account",  # the operator's id of the customer; empty for the public post
     "account_name",
     "segment",  # of the wording; "public" for the public post
     "contact",  # the operator's id of the person, empty where none was given
-    "contact_name",
+    "contact_name",  # masked without the right to read personal data
     "channel",  # email, sms, social, banner
-    "address",  # masked without the right to read personal data
+    "address",  # masked too
     "purpose",  # notice, or why else it was sent
     "status",  # queued … unconfirmed, as everywhere
     "reason",  # stable word, empty when nothing went wrong
@@ -152,7 +153,7 @@ def _cells(row: asyncpg.Record, *, read_pii: bool) -> tuple[str, ...]:
         row["account_name"],
         segment_word(row["segment"]),
         row["contact"],
-        row["contact_name"],
+        show_name(row["contact_name"], read_pii=read_pii),
         channel.value,
         show_address(channel, row["address"], read_pii=read_pii),
         Purpose(row["purpose"]).name.lower(),

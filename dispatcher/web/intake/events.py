@@ -23,7 +23,7 @@ async def list_all(call: Call[None, PageQuery]) -> Reply:
     """Newest first, with masked payloads."""
     number = number_of(call.ctx, SOURCE, call.path("source_id"))
     before = position(call.query, (int,))
-    async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+    async with call.connection() as conn:
         if await sources.find(conn, number) is None:
             raise not_found("source")
         rows = await events.list_events(

@@ -15,7 +15,7 @@ from dispatcher.web.report_page.door import Visit, for_readers
 from dispatcher.web.report_page.links import report_path
 from dispatcher.web.report_page.pages import POLICY
 from dispatcher.web.report_page.view import STANDINGS, Verdict, headline
-from dispatcher.web.routing import POOL_WAIT_S, Call
+from dispatcher.web.routing import Call
 
 MOST_PEOPLE: Final = 200
 
@@ -24,10 +24,15 @@ MOST_PEOPLE: Final = 200
 async def get_account_page(call: Call[None, AnyQuery], visit: Visit) -> web.StreamResponse:
     """Whom to phone there, the words they were sent, and every message person by person."""
     ctx, external_id = call.ctx, call.path("external_id")
-    async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+    async with call.connection() as conn:
         try:
             account = await account_in_dispatch(
-                conn, visit.dispatch, external_id, signer=ctx.signer, read_pii=visit.read_pii
+                conn,
+                visit.dispatch,
+                external_id,
+                signer=ctx.signer,
+                read_pii=visit.read_pii,
+                own=call.caller.limited,
             )
         except RefusedError as refused:
             if refused.kind != "not-found":

@@ -6,7 +6,7 @@ page between moves on by itself, and that step starts at our own site.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeAlias, TypeVar
 
@@ -17,8 +17,9 @@ from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.ids import ForgedIdError
 from dispatcher.web.answers import Reply
+from dispatcher.web.exports import require_own
 from dispatcher.web.ids import DISPATCH, number_of
-from dispatcher.web.keys import admit, require
+from dispatcher.web.keys import Caller, admit, caller_of, require
 from dispatcher.web.pages import page
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.report_page.links import (
@@ -32,16 +33,21 @@ from dispatcher.web.report_page.links import (
 )
 from dispatcher.web.routing import POOL_WAIT_S, Call, Plain
 from dispatcher.web.scopes import Scope
+from dispatcher.web.walls import refuse_beyond
 
 Q = TypeVar("Q", bound=BaseModel)
 
+_CONSOLE: Final = Caller("", frozenset(Scope))
+"""Who made a link on the command line: whoever runs the installation."""
 _COOKIE: Final = "tidings_report"
 _ACCOUNT_COOKIE: Final = "tidings_report_account"
 
 ACCOUNT_SQL: Final = "select external_id from account where id = $1"
 KEY_SQL: Final = """
-select 1 from api_key where id = $1 and revoked_at is null
-  and (expires_at is null or expires_at > $2::timestamptz)
+select k.id, k.scopes, k.kind, k.expires_at, k.user_id, u.role
+from api_key k left join users u on u.id = k.user_id
+where k.id = $1 and k.revoked_at is null and u.disabled_at is null
+  and (k.expires_at is null or k.expires_at > $2::timestamptz)
 """
 
 
@@ -63,12 +69,25 @@ class LinkView(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """An admitted reader. `account` is set where only this account's page may be seen."""
+    """An admitted reader. `account` is set where only this account's page may be seen.
+
+    `caller`: whose right it is; of a link, whose key made it. What they may no longer see, it shows no more.
+    """
 
     dispatch: int
     account: str | None
     read_pii: bool
     until: datetime | None
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True)
+class _Right:
+    """A grant that holds, its account's external id, and who gave it."""
+
+    grant: Grant
+    account: str | None
+    giver: Caller
 
 
 Handler: TypeAlias = Callable[[Call[None, Q], Visit], Awaitable[web.StreamResponse]]
@@ -79,7 +98,10 @@ def for_readers(handler: Handler[Q]) -> Callable[[Call[None, Q]], Awaitable[web.
 
     async def admitted(call: Call[None, Q]) -> web.StreamResponse:
         visit = await _visit(call)
-        return refused() if visit is None else await handler(call, visit)
+        if visit is None:
+            return refused()
+        refuse_beyond(visit.caller, call.request.match_info.route.name or "")
+        return await handler(replace(call, caller=visit.caller), visit)
 
     return admitted
 
@@ -88,6 +110,7 @@ async def post_link(call: Call[LinkIn, NoQuery]) -> Reply:
     """A link shows addresses in full only where the key itself may see them."""
     ctx, body = call.ctx, call.body
     number = number_of(ctx, DISPATCH, call.path("dispatch_id"))
+    await require_own(call, number, body.account)
     async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn, conn.transaction():
         link = await make_link(
             conn,
@@ -108,7 +131,7 @@ async def open_link(call: Plain) -> web.Response:
         found = await _granted(conn, ctx, token)
     if found is None:
         return refused()
-    grant, account = found
+    grant, account = found.grant, found.account
     path = report_path(ctx.signer, grant.dispatch, account)
     response = page("report_opening.html", {"path": path, "brand": ctx.settings.brand})
     response.set_cookie(
@@ -135,10 +158,11 @@ async def _visit(call: Call[None, Q]) -> Visit | None:
                 account=None,
                 read_pii=caller.may(Scope.RECIPIENTS_READ_PII),
                 until=None,
+                caller=caller,
             )
         for token in _tokens(request):
             found = await _granted(conn, ctx, token)
-            if found and (visit := _fitting(call, *found)):
+            if found and (visit := _fitting(call, found)):
                 return visit
     return None
 
@@ -147,22 +171,27 @@ def _tokens(request: web.Request) -> Iterator[str]:
     return (request.cookies[name] for name in (_COOKIE, _ACCOUNT_COOKIE) if name in request.cookies)
 
 
-async def _granted(conn: Connection, ctx: Context, token: str) -> tuple[Grant, str | None] | None:
-    """The grant and its account's external id; None when the link, its key or its account is no more."""
+async def _granted(conn: Connection, ctx: Context, token: str) -> _Right | None:
+    """What a link gives; None when the link, its key, its person or its account is no more."""
     try:
         grant = read_token(ctx.signer, token, now=ctx.now())
     except BadLinkError:
         return None
-    if grant.key_id and await conn.fetchval(KEY_SQL, grant.key_id, ctx.now()) is None:
-        return None
+    giver = _CONSOLE
+    if grant.key_id:
+        key = await conn.fetchrow(KEY_SQL, grant.key_id, ctx.now())
+        if key is None:
+            return None
+        giver = caller_of(key, ctx.signer)
     if grant.account is None:
-        return grant, None
+        return _Right(grant, None, giver)
     account = await conn.fetchval(ACCOUNT_SQL, grant.account)
-    return None if account is None else (grant, account)
+    return None if account is None else _Right(grant, account, giver)
 
 
-def _fitting(call: Call[None, Q], grant: Grant, account: str | None) -> Visit | None:
+def _fitting(call: Call[None, Q], right: _Right) -> Visit | None:
     """The visit, if the grant is for the address asked for."""
+    grant, account = right.grant, right.account
     try:
         asked = call.ctx.signer.read_public_id(DISPATCH, call.path("dispatch_id"))
     except ForgedIdError:
@@ -171,7 +200,11 @@ def _fitting(call: Call[None, Q], grant: Grant, account: str | None) -> Visit | 
     if grant.dispatch != asked or (account is not None and account != asked_account):
         return None
     return Visit(
-        dispatch=grant.dispatch, account=account, read_pii=grant.read_pii, until=grant.until
+        dispatch=grant.dispatch,
+        account=account,
+        read_pii=grant.read_pii and right.giver.may(Scope.RECIPIENTS_READ_PII),
+        until=grant.until,
+        caller=right.giver,
     )
 
 

@@ -88,14 +88,14 @@ async def get_download(call: Call[None, AnyQuery], visit: Visit) -> web.StreamRe
     row = await _row(call, visit)
     if row is None or row["state"] != "done":
         return page("gone.html", {}, status=404)
-    return await send_file(call.ctx, call.request, row)
+    return await send_file(call, row)
 
 
 async def _row(call: Call[None, AnyQuery], visit: Visit) -> asyncpg.Record | None:
     """The export; None where it is none of this report, expired, or shows more than the reader may see."""
     try:
         number = call.ctx.signer.read_public_id(EXPORT, call.path("export_id"))
-        async with call.ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        async with call.connection() as conn:
             row = await find_export(conn, number, now=call.ctx.now())
     except (ForgedIdError, RefusedError):
         return None

@@ -6,7 +6,7 @@ from typing import Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from dispatcher.stages.report import accounts_page, dispatch_report
+from dispatcher.stages.report import Narrowed, accounts_page, dispatch_report
 from dispatcher.web.pages import page
 from dispatcher.web.report_page.data import is_account, phone_rows
 from dispatcher.web.report_page.door import Visit, for_readers
@@ -14,7 +14,7 @@ from dispatcher.web.report_page.links import report_path
 from dispatcher.web.report_page.live import is_live, said
 from dispatcher.web.report_page.progress import read_progress
 from dispatcher.web.report_page.view import report_names
-from dispatcher.web.routing import POOL_WAIT_S, Call
+from dispatcher.web.routing import Call
 
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -41,16 +41,21 @@ async def get_report_page(call: Call[None, ReportQuery], visit: Visit) -> web.St
     wanted = query.q.strip()
     base = report_path(ctx.signer, visit.dispatch)
     few = None if query.phone == "all" else FEW
-    async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+    async with call.connection() as conn:
         if wanted and await is_account(conn, visit.dispatch, wanted):
             there = report_path(ctx.signer, visit.dispatch, wanted)
             return web.Response(status=303, headers={"Location": there})
         report = await dispatch_report(
-            conn, visit.dispatch, signer=ctx.signer, policy=ctx.policy, now=ctx.now()
+            conn,
+            visit.dispatch,
+            signer=ctx.signer,
+            policy=ctx.policy,
+            now=ctx.now(),
+            read_pii=visit.read_pii,
         )
         page_of = partial(accounts_page, conn, visit.dispatch, signer=ctx.signer, limit=PAGE_ROWS)
         accounts = await page_of(cursor=query.after)
-        found = await page_of(search=wanted) if wanted else None
+        found = await page_of(to=Narrowed(search=wanted)) if wanted else None
         progress = await read_progress(conn, visit.dispatch, now=ctx.now())
         phone = await phone_rows(
             conn, report.not_reached[:few], report.ask[:few], read_pii=visit.read_pii
