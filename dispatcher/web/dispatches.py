@@ -34,7 +34,7 @@ DISPATCH_SQL = """
 select update_id, incident_id, wave, state, paused_at, created_at, planned_at, completed_at
 from dispatch where id = $1
 """
-OWN_DISPATCH_SQL = f"{DISPATCH_SQL} and {told_own('update_id')}"
+OWN_DISPATCH_SQL = f"{DISPATCH_SQL} and {told_own('dispatch.update_id')}"
 # No index of deliveries begins with the account: the endpoints of own accounts lead to them by key.
 OWN_COUNTS_SQL = f"""
 select {KIND} as kind, count(*) as n
