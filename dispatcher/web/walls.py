@@ -40,6 +40,9 @@ class Decision:
 
 _OWN: Final = Decision(Rule.OWN)
 _HARMLESS: Final = Decision(Rule.HARMLESS)
+_DRAFTS: Final = Decision(
+    Rule.REFUSED, "Nobody was told of a draft yet, and it may concern any customer"
+)
 _TOTALS: Final = Decision(
     Rule.REFUSED,
     "This counts and names all customers of the dispatch; "
@@ -56,6 +59,9 @@ DECISIONS: Final[Mapping[str, Decision]] = {
     "get_incident": _OWN,
     "list_updates": _OWN,
     "get_update": _OWN,
+    "list_drafts": _DRAFTS,
+    "get_draft": _DRAFTS,
+    "list_draft_revisions": _DRAFTS,
     "get_dispatch": _OWN,
     "list_deliveries": _OWN,
     "get_report": _TOTALS,
@@ -75,6 +81,13 @@ DECISIONS: Final[Mapping[str, Decision]] = {
     "report_account_page": _OWN,
     "list_segments": _OWN,
     "list_channels": _HARMLESS,
+    "get_me": _HARMLESS,
+    "post_password": _HARMLESS,
+    "end_session": _HARMLESS,
+    "list_keys": _HARMLESS,
+    "post_key": _HARMLESS,
+    "rotate_key": _HARMLESS,
+    "revoke_key": _HARMLESS,
 }
 """By operation, every route that the scopes of an account manager, or a link of theirs, open."""
 
