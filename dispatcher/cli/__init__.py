@@ -1,9 +1,11 @@
 """The command `tidings`: one file per group of verbs, assembled in `verbs`."""
 
+import os
+import sys
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -17,12 +19,16 @@ app = typer.Typer(
     cls=Verbs,
     help="One incident update in; every affected customer told, on every channel, exactly once.",
     epilog="Exit codes: 0 done · 1 a check failed or numbers differ · 2 wrong usage or bad input · "
-    "3 something needed cannot be reached or is taken.",
+    "3 something needed cannot be reached or is taken · 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+STDOUT: Final = 1
+# As in base.Exit, which is imported with the first verb only.
+INTERRUPTED: Final = 130
+UNREAD: Final = 141
 LONG_RUNNING: Final = frozenset({"serve", "worker", "up", "sandbox"})
 
 
@@ -67,9 +73,26 @@ def main() -> None:
     """Run the command line; an error an operator can mend ends in a sentence, not a traceback."""
     try:
         app()
+    except SystemExit as end:
+        _leave(end)
     except Exception as error:
         base = import_module("dispatcher.cli.base")
         failure = base.explained(error)
         if failure is None:
             raise
         base.fail(failure)
+
+
+def _leave(end: SystemExit) -> NoReturn:
+    """What typer ends without a word, or with a code that means something else here."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError as gone:
+        end.__context__ = gone
+    if isinstance(end.__context__, BrokenPipeError):
+        # Python flushes once more at its end, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+        sys.exit(UNREAD)
+    if end.code == INTERRUPTED:
+        sys.stderr.write("tidings: interrupted.\n")
+    raise end

@@ -1,7 +1,6 @@
 """What every verb shares: settings from flags, one way to run, one way to print, one way to fail.
 
-Exit codes: 0 done; 1 a check failed or numbers differ; 2 wrong usage or bad input; 3 something needed
-cannot be reached or is taken.
+Exit codes stand in `Exit`; docs/cli.md and `tidings --help` tell them from there.
 """
 
 import asyncio
@@ -26,7 +25,7 @@ from dispatcher.cli.flags import Flags
 from dispatcher.clock import SystemClock
 from dispatcher.config import Settings, SettingsError, load_settings
 from dispatcher.context import Context
-from dispatcher.db import DatabaseUnavailableError, MigrationError
+from dispatcher.db import AWAY, DatabaseUnavailableError, MigrationError
 from dispatcher.embedded import EmbeddedBusyError, EmbeddedPostgresError, UnusableFolderError
 from dispatcher.ids import ForgedIdError, Signer
 from dispatcher.rules.policy import PolicyError
@@ -41,12 +40,14 @@ CLOCK: Final = SystemClock()
 
 
 class Exit(IntEnum):
-    """What the caller of the command learns."""
+    """What the caller of the command learns. The last two are 128 and a signal's number, as in any shell."""
 
     OK = 0
     DIFFERS = 1
     USAGE = 2
     UNREACHABLE = 3
+    INTERRUPTED = 130
+    UNREAD = 141
 
 
 class Failure(Exception):  # noqa: N818 - read as "raise Failure(Exit.USAGE, …)"
@@ -67,8 +68,14 @@ _PLACE: Final = (
     EmbeddedBusyError,
     UnusableFolderError,
 )
-_NO_SCHEMA: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
-_LOST: Final = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.AdminShutdownError)
+_NO_SCHEMA: Final = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+)
+# Without OSError, which may be a file or a port.
+_LOST: Final = (ConnectionError, *(kind for kind in AWAY if kind is not OSError))
+_FAULT_OF_OURS: Final = 500
 
 
 def settings_of(ctx: typer.Context, **groups: Mapping[str, Any]) -> Settings:
@@ -136,10 +143,18 @@ def number_of(signer: Signer, kind: str, text: str, what: str) -> int:
         ) from None
 
 
+class _Out(Console):
+    """Standard output, as rich writes to it."""
+
+    def on_broken_pipe(self) -> None:
+        """Who read it has seen enough: `main` ends the command."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def console() -> Console:
-    """Standard output, at most as wide as a terminal of 80 columns unless it really is wider."""
-    out = Console(highlight=False, soft_wrap=False)
-    if not out.is_terminal:
+    """Standard output; in a pipe 80 columns wide, unless COLUMNS says otherwise."""
+    out = _Out(highlight=False, soft_wrap=False)
+    if not out.is_terminal and not os.environ.get("COLUMNS", "").isdecimal():
         out.width = 80
     return out
 
@@ -171,8 +186,7 @@ def explained(error: Exception) -> Failure | None:
         case Failure():
             return error
         case RefusedError():
-            details = [f"  {item.pointer}: {item.detail}" for item in error.problems]
-            return Failure(Exit.USAGE, f"{error.title}.", *details)
+            return _refused(error)
         case ExceptionGroup():
             found = [explained(item) for item in error.exceptions]
             return next((item for item in found if item is not None), None)
@@ -189,6 +203,17 @@ def explained(error: Exception) -> Failure | None:
             return _explained_by_kind(error)
 
 
+def _refused(error: RefusedError) -> Failure:
+    details = [f"  {_place(item.pointer)}: {item.detail}" for item in error.problems]
+    code = Exit.UNREACHABLE if error.status >= _FAULT_OF_OURS else Exit.USAGE
+    return Failure(code, f"{error.title.rstrip('.')}.", *details)
+
+
+def _place(pointer: str) -> str:
+    """What stands in the query of a request is an option here."""
+    return f"--{pointer[1:].replace('_', '-')}" if pointer.startswith("?") else pointer
+
+
 def _explained_by_kind(error: Exception) -> Failure | None:
     if isinstance(error, _INPUT):
         return Failure(Exit.USAGE, str(error))
@@ -199,7 +224,11 @@ def _explained_by_kind(error: Exception) -> Failure | None:
             Exit.UNREACHABLE, "The database has no (current) schema. Run: tidings migrate"
         )
     if isinstance(error, _LOST):
-        return Failure(Exit.UNREACHABLE, "The connection to the database was lost; try again.")
+        return Failure(
+            Exit.UNREACHABLE, f"The database did not answer ({type(error).__name__}); try again."
+        )
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return Failure(Exit.UNREACHABLE, f"The database does not allow it: {error}.")
     return None
 
 

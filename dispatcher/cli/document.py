@@ -1,34 +1,148 @@
-"""Reading what a person wrote in YAML or JSON."""
+"""Reading what a person wrote: YAML or JSON, whatever the file is called."""
 
+import difflib
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import orjson
-import yaml
+from pydantic import BaseModel
 
 from dispatcher.cli.base import Exit, Failure
+from dispatcher.cli.syntax import UnreadableError, parsed
+from dispatcher.rules.problem import FieldProblem, RefusedError
+from dispatcher.web.answers import WebRefusedError
+from dispatcher.web.reading import BODY_LIMIT, as_model, refuse_unstorable
+
+B = TypeVar("B", bound=BaseModel)
+
+STDIN: Final = "-"
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_text(file: str) -> str:
     """The text in a file; `-` is standard input. Raises Failure."""
+    raw = _read_bytes(file)
+    name = _name(file)
+    if len(raw) > BODY_LIMIT:
+        raise Failure(Exit.USAGE, f"{name} is larger than {BODY_LIMIT} bytes, which is the most.")
+    if raw.startswith(_UTF16):
+        raise Failure(Exit.USAGE, f"{name} is UTF-16; save it as UTF-8.")
     try:
-        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise Failure(Exit.USAGE, f"{file} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise Failure(Exit.USAGE, f"{file} is not UTF-8 text.") from None
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise Failure(Exit.USAGE, f"{name} is not UTF-8 text, see line {line}.") from None
+    if "\x00" in text:
+        raise Failure(Exit.USAGE, f"{name} is not text: it has a zero byte in it.")
+    return text
 
 
 def read_document(file: str) -> Any:
-    """YAML (and so JSON) as JSON values; `-` is standard input. Raises Failure."""
+    """YAML or JSON as JSON values; `-` is standard input. Raises Failure."""
     text = read_text(file)
+    name = _name(file)
+    if not text.strip():
+        raise Failure(Exit.USAGE, f"{name} is empty.")
     try:
-        # Through JSON, so that a time written in YAML is the text the API would have been sent.
-        return orjson.loads(orjson.dumps(yaml.safe_load(text)))
-    except yaml.YAMLError as error:
-        raise Failure(Exit.USAGE, f"{file} is neither YAML nor JSON: {error}") from None
+        # Through JSON, so that nothing comes out that the API could not have been sent.
+        value = orjson.loads(orjson.dumps(parsed(text)))
+        refuse_unstorable(value)
+    except UnreadableError as error:
+        raise Failure(Exit.USAGE, f"{name} {error}.") from None
+    except WebRefusedError as error:
+        raise Failure(Exit.USAGE, f"{name} cannot be taken: {error.title}.") from None
     except TypeError as error:
         raise Failure(
-            Exit.USAGE, f"{file} holds a value that JSON does not have: {error}."
+            Exit.USAGE, f"{name} holds a value that JSON does not have: {error}."
         ) from None
+    return value
+
+
+def read_model(file: str, model: type[B], **over: Any) -> B:
+    """The document as `model`; what is in `over` and not None stands above it. Raises Failure."""
+    value = read_document(file)
+    if not isinstance(value, dict):
+        known = ", ".join(model.model_fields)
+        raise Failure(
+            Exit.USAGE, f"{_name(file)} must hold names and values; the names are {known}."
+        )
+    value.update({name: given for name, given in over.items() if given is not None})
+    return checked(value, model)
+
+
+def checked(value: object, model: type[B]) -> B:
+    """Like `as_model`, but an unknown field comes with the known one that it resembles."""
+    try:
+        return as_model(value, model)
+    except RefusedError as refused:
+        problems = [_helpful(item, model, value) for item in refused.problems]
+        raise RefusedError(refused.status, refused.kind, refused.title, problems) from None
+
+
+def _read_bytes(file: str) -> bytes:
+    if file != STDIN:
+        try:
+            with Path(file).open("rb") as source:
+                return source.read(BODY_LIMIT + 1)
+        except OSError as error:
+            raise Failure(Exit.USAGE, f"{file} cannot be read: {error.strerror}.") from None
+    if sys.stdin is None:
+        raise Failure(Exit.USAGE, "Standard input is closed.")
+    if sys.stdin.isatty():
+        sys.stderr.write("Reading from the terminal; Ctrl-D on a line of its own ends it.\n")
+    return sys.stdin.buffer.read(BODY_LIMIT + 1)
+
+
+def _name(file: str) -> str:
+    return "Standard input" if file == STDIN else file
+
+
+def _helpful(problem: FieldProblem, model: type[BaseModel], value: object) -> FieldProblem:
+    parts = problem.pointer.split("/")[1:]
+    if problem.code == "extra_forbidden":
+        known = sorted(_fields(model.model_json_schema(), parts[:-1]))
+        near = difflib.get_close_matches(parts[-1], known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
+        return FieldProblem(problem.pointer, problem.code, f"There is no such field; {hint}")
+    if problem.code == "string_type" and isinstance(_at(value, parts), bool | int | float):
+        return FieldProblem(problem.pointer, problem.code, "Must be text: put it in quotes.")
+    return problem
+
+
+def _at(value: object, parts: Sequence[str]) -> object:
+    for part in parts:
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+    return value
+
+
+def _fields(schema: Mapping[str, Any], parts: Sequence[str]) -> set[str]:
+    """Names of the fields of what stands there; none where that is nothing with fields."""
+    here: list[Mapping[str, Any]] = [schema]
+    for part in parts:
+        here = [inner for item in _choices(schema, here) for inner in _below(item, part)]
+    return {name for item in _choices(schema, here) for name in item.get("properties", ())}
+
+
+def _below(item: Mapping[str, Any], part: str) -> Iterator[Mapping[str, Any]]:
+    if part in item.get("properties", {}):
+        yield item["properties"][part]
+    elif part.isdecimal() and "items" in item:
+        yield item["items"]
+
+
+def _choices(
+    schema: Mapping[str, Any], here: Sequence[Mapping[str, Any]]
+) -> Iterator[Mapping[str, Any]]:
+    for item in here:
+        if "$ref" in item:
+            name = item["$ref"].rpartition("/")[2]
+            yield from _choices(schema, [schema["$defs"][name]])
+        elif "anyOf" in item:
+            yield from _choices(schema, item["anyOf"])
+        else:
+            yield item

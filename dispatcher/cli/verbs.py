@@ -47,7 +47,10 @@ VERBS: Final = {
         "update",
         "Send an update: the body of POST /v1/updates, as YAML or JSON. Sending it twice sends it once.",
     ),
-    "dispatch": Verb("update", "Cancel, pause or resume a dispatch."),
+    "dispatch": Verb(
+        "dispatches", "One update on its way: look at it, pause, resume or cancel it."
+    ),
+    "deliveries": Verb("dispatches", "Each message of a dispatch and what became of it."),
     "watch": Verb(
         "watch",
         "Follow a dispatch until it is over; --json prints a line whenever something has moved.",

@@ -62,12 +62,14 @@ def watch_dispatch(
         raise Failure(Exit.DIFFERS, "The dispatch was cancelled before its end.")
 
 
-async def watch(built: Context, dispatch_id: int, *, receipts_s: float = 0) -> bool:
+async def watch(
+    built: Context, dispatch_id: int, *, receipts_s: float = 0, silent: bool = False
+) -> bool:
     """Draw bars until the dispatch is over; then up to `receipts_s` seconds more for proofs to come in.
 
-    False when it cannot go on: the update could not be worded.
+    False when it cannot go on: the update could not be worded. `silent`: wait, but draw nothing.
     """
-    last = await _draw(follow(built, dispatch_id, receipts_s=receipts_s))
+    last = await _draw(follow(built, dispatch_id, receipts_s=receipts_s), silent=silent)
     return last is not None and last.failed is None
 
 
@@ -97,7 +99,7 @@ async def _print_lines(states: AsyncIterator[State]) -> State | None:
     return last
 
 
-async def _draw(states: AsyncIterator[State]) -> State | None:
+async def _draw(states: AsyncIterator[State], *, silent: bool = False) -> State | None:
     columns = (
         TextColumn("{task.description:<7}"),
         BarColumn(30),
@@ -106,7 +108,7 @@ async def _draw(states: AsyncIterator[State]) -> State | None:
         TimeElapsedColumn(),
     )
     last = None
-    with Progress(*columns, console=console()) as bars:
+    with Progress(*columns, console=console(), disable=silent) as bars:
         tasks = {
             kind.value: bars.add_task(kind.value, total=None, told="", start=False)
             for kind in ChannelKind

@@ -77,7 +77,7 @@ async def read_json(request: web.Request) -> Any:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
         raise WebRefusedError("malformed-json") from None
-    _refuse_unstorable(value)
+    refuse_unstorable(value)
     return value
 
 
@@ -124,8 +124,11 @@ def pointer(path: Sequence[str | int]) -> str:
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
 
 
-def _refuse_unstorable(value: object) -> None:
-    """PostgreSQL has no U+0000 in texts; what is nested deeper than any model is an attack."""
+def refuse_unstorable(value: object) -> None:
+    """Refuses JSON values that PostgreSQL cannot store: it has no U+0000 in texts.
+
+    What is nested deeper than any model is an attack.
+    """
     waiting: list[tuple[tuple[str | int, ...], object]] = [((), value)]
     while waiting:
         path, item = waiting.pop()

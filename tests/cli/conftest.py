@@ -62,12 +62,12 @@ def tidings(
 ) -> Tidings:
     """Run `tidings …` to its end; keywords replace or add environment variables."""
 
-    def order(arguments: tuple[str, ...], stdin: str, variables: dict[str, str]) -> Result:
+    def order(arguments: tuple[str, ...], stdin: bytes, variables: dict[str, str]) -> Result:
         assert shell.stdin is not None
         assert shell.stdout is not None
         written = {
             "arguments": arguments,
-            "stdin": stdin,
+            "stdin": stdin.decode("latin-1"),
             "environment": {**on_database, **variables},
             "folder": str(tmp_path),
         }
@@ -75,7 +75,8 @@ def tidings(
         shell.stdin.flush()
         return Result(**orjson.loads(shell.stdout.readline()))
 
-    async def run(*arguments: str, stdin: str = "", **variables: str) -> Result:
-        return await asyncio.to_thread(order, arguments, stdin, variables)
+    async def run(*arguments: str, stdin: str | bytes = b"", **variables: str) -> Result:
+        raw = stdin.encode() if isinstance(stdin, str) else stdin
+        return await asyncio.to_thread(order, arguments, raw, variables)
 
     return run

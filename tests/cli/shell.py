@@ -15,7 +15,8 @@ from dispatcher.cli import main
 
 def run(arguments: list[str], stdin: str) -> dict[str, object]:
     out, err = io.StringIO(), io.StringIO()
-    sys.argv, sys.stdin = ["tidings", *arguments], io.StringIO(stdin)
+    given = io.BytesIO(stdin.encode("latin-1"))  # bytes, as JSON can carry them
+    sys.argv, sys.stdin = ["tidings", *arguments], io.TextIOWrapper(given, encoding="utf-8")
     code: object = 0
     with redirect_stdout(out), redirect_stderr(err):
         try:

@@ -1,0 +1,109 @@
+"""The operations of the API, asked by name: the same functions on the same database, no HTTP between.
+
+So a verb cannot say anything else than the API does, and what it changes is in the audit log.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar, cast
+from urllib.parse import quote
+
+import typer
+from aiohttp import web
+from pydantic import BaseModel
+
+from dispatcher.cli.base import Exit, Failure, within
+from dispatcher.cli.keys import COMMAND_LINE
+from dispatcher.context import Context
+from dispatcher.rules.problem import RefusedError
+from dispatcher.web.answers import Reply
+from dispatcher.web.keys import Caller
+from dispatcher.web.reading import as_model
+from dispatcher.web.routes import ROUTES
+from dispatcher.web.routing import Call
+from dispatcher.web.scopes import Scope
+
+M = TypeVar("M", bound=BaseModel)
+
+OPERATIONS: Final = {route.operation: route for route in ROUTES}
+_MASKED: Final = frozenset(Scope) - {Scope.ADMIN, Scope.RECIPIENTS_READ_PII}
+_NOT_FOUND: Final = 404
+
+
+class _CommandLine(Caller):
+    """Whoever has the database: may do all, and stands in the audit log as what they used."""
+
+    @property
+    def actor(self) -> str:
+        return COMMAND_LINE
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """All that the handlers of JSON operations read of a request, where there is none."""
+
+    match_info: Mapping[str, str]
+    path: str
+    query: Mapping[str, str]
+    method: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One operation with what stands in its path, query and body; options that are None are left out.
+
+    `addresses`: personal data in full, as with recipients:read_pii.
+    """
+
+    operation: str
+    path: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: object = None
+    addresses: bool = False
+
+
+async def ask(built: Context, model: type[M], question: Question) -> M:
+    """The answer, which is a `model`. Raises Failure or RefusedError with words for an operator."""
+    try:
+        reply = await _reply(built, question)
+    except RefusedError as refused:
+        raise _in_words(refused, question) from None
+    if not isinstance(reply, Reply) or not isinstance(reply.content, model):
+        raise TypeError(f"{question.operation} does not answer with {model.__name__}")
+    return reply.content
+
+
+def answer_to(ctx: typer.Context, model: type[M], operation: str, **question: Any) -> M:
+    """Like `ask`, for a verb that asks one thing: `question` has the fields of Question."""
+    asked = Question(operation=operation, **question)
+    return within(ctx, lambda built: ask(built, model, asked))
+
+
+async def _reply(built: Context, question: Question) -> object:
+    route = OPERATIONS[question.operation]
+    query = {name: value for name, value in question.query.items() if value is not None}
+    request = _Asked(
+        match_info=question.path,
+        path=route.path.format(**{name: quote(text) for name, text in question.path.items()}),
+        query={name: str(value) for name, value in query.items()},
+        method=route.method,
+    )
+    scopes = frozenset(Scope) if question.addresses else _MASKED
+    call = Call(
+        # A request of aiohttp needs a connection. Handlers that answer with a Reply read only what is here.
+        cast(web.Request, request),
+        built,
+        _CommandLine(COMMAND_LINE, scopes),
+        as_model(question.body, route.body) if route.body else None,
+        as_model(query, route.query),
+    )
+    return await route.handler(call)
+
+
+def _in_words(refused: RefusedError, question: Question) -> Exception:
+    """The refusal as somebody needs it who wrote a command, not a request."""
+    if refused.status == _NOT_FOUND and question.path:
+        which = ", ".join(repr(text) for text in question.path.values())
+        return Failure(Exit.USAGE, f"{refused.title}: {which}.")
+    return refused

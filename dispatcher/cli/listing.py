@@ -1,0 +1,70 @@
+"""How verbs show lists and single things: the same options, the same words for none and for more."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, TypeAlias
+
+import typer
+from pydantic import BaseModel
+
+from dispatcher.cli.base import console, print_json, table
+
+Limit: TypeAlias = Annotated[int, typer.Option(help="How many at once.", min=1, max=200)]
+Cursor: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="CURSOR", help="Where the page before ended.")
+]
+Addresses: TypeAlias = Annotated[
+    bool, typer.Option("--addresses", help="Show names and addresses in full.")
+]
+
+
+def print_model(found: BaseModel) -> None:
+    """What the API answers, indented."""
+    print_json(found.model_dump(mode="json"))
+
+
+def print_rows(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    none: str,
+    cursor: str | None = None,
+    right: Sequence[str] = (),
+) -> None:
+    """A table, or the sentence `none`; and how to see more where there is a `cursor`."""
+    out = console()
+    if not rows:
+        out.print(none, markup=False)
+    else:
+        out.print(table(columns, rows, right=right))
+    if cursor:
+        out.print(f"\nThere are more: --cursor {cursor}", markup=False, soft_wrap=True)
+
+
+def print_fields(fields: Mapping[str, object] | Iterable[tuple[str, object]]) -> None:
+    """One thing, a line for each field that says something."""
+    pairs = dict(fields)
+    shown = {name: _text(value) for name, value in pairs.items()}
+    told = {name: text for name, text in shown.items() if text}
+    width = max(map(len, told), default=0)
+    for name, text in told.items():
+        typer.echo(f"{name + ':':<{width + 1}} {text}")
+
+
+def when(moment: datetime | None, nothing: str = "") -> str:
+    """To the minute, UTC."""
+    return f"{moment:%Y-%m-%d %H:%M}" if moment else nothing
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{when(value)} UTC"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    return str(value)
