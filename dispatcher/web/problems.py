@@ -151,6 +151,12 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
         meaning="Incidents are known by the name of their source, so it can be given once.",
         remedy="Choose another name, or change the source there is.",
     ),
+    "webhook-disabled": Kind(
+        status=409,
+        title="The webhook is disabled",
+        meaning="Nothing is told this endpoint: a person, an answer 410 or five days of failure disabled it.",
+        remedy="Mend the receiver, try it with the test button, and enable it: `tidings webhooks enable`.",
+    ),
     "event-not-kept": Kind(
         status=409,
         title="The event was not kept",
@@ -276,6 +282,12 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
         title="Account managers cannot be served yet",
         meaning="The database lacks the role that keeps other customers' data from them.",
         remedy="The operator finds in `tidings doctor` what is missing and how to mend it.",
+    ),
+    "webhook-unreadable": Kind(
+        status=503,
+        title="The webhook's secret cannot be read",
+        meaning="It was stored under another secret of the installation, so nothing can be signed.",
+        remedy="Restore TIDINGS_SECRET, or give the endpoint a new secret: `tidings webhooks rotate`.",
     ),
     "unavailable": Kind(
         status=503,

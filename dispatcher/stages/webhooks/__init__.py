@@ -25,7 +25,7 @@ from dispatcher.stages.webhooks.log import (
     trim_log,
 )
 from dispatcher.stages.webhooks.message import MESSAGE, Message
-from dispatcher.stages.webhooks.outgoing import Outcome, Trouble, outgoing
+from dispatcher.stages.webhooks.outgoing import AttemptError, Outcome, outgoing
 from dispatcher.stages.webhooks.turn import ENDPOINT, Held, lease_s, public_id, record, run, send
 
 PUBLISHES = ("webhook.due",)
@@ -35,13 +35,13 @@ __all__ = [
     "MESSAGE",
     "OVERLAP",
     "PUBLISHES",
+    "AttemptError",
     "Endpoint",
     "Held",
     "Logged",
     "Message",
     "Outcome",
     "State",
-    "Trouble",
     "Try",
     "change",
     "create",

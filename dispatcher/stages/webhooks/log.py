@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dispatcher.announce import EventType, WebhookTest, stored, wake
 from dispatcher.db import Connection
-from dispatcher.stages.webhooks.outgoing import Outcome, Trouble
+from dispatcher.stages.webhooks.outgoing import AttemptError, Outcome
 
 State = Literal["waiting", "sending", "delivered", "failed"]
 
@@ -55,7 +55,7 @@ class Try(BaseModel):
     at: datetime
     status: int | None
     ms: int
-    error: Trouble
+    error: AttemptError
     excerpt: str
 
     @classmethod

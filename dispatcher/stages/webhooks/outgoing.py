@@ -26,7 +26,7 @@ READ_AT_MOST: Final = 4096
 EXCERPT: Final = 200
 
 
-class Trouble(StrEnum):
+class AttemptError(StrEnum):
     """Why an attempt failed, in one word."""
 
     NONE = ""
@@ -45,7 +45,7 @@ class Trouble(StrEnum):
 class Outcome:
     """What came of one attempt; `status` None without an answer. `excerpt`: its beginning, masked."""
 
-    trouble: Trouble
+    trouble: AttemptError
     status: int | None
     ms: int
     excerpt: str = ""
@@ -53,15 +53,15 @@ class Outcome:
     @property
     def is_success(self) -> bool:
         """Whether the receiver has it."""
-        return self.trouble is Trouble.NONE
+        return self.trouble is AttemptError.NONE
 
 
 class _Guarded(AbstractResolver):
     """Finds addresses as everybody does, and lets none through that may not be called."""
 
-    def __init__(self, settings: WebhookSettings) -> None:
+    def __init__(self, settings: WebhookSettings, names: AbstractResolver) -> None:
         self._settings = settings
-        self._inner = aiohttp.ThreadedResolver()
+        self._inner = names
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -75,8 +75,13 @@ class _Guarded(AbstractResolver):
 
 
 @asynccontextmanager
-async def outgoing(settings: WebhookSettings) -> AsyncIterator[aiohttp.ClientSession]:
-    """A session that connects to nothing inside. Nothing is kept: each attempt is looked at anew."""
+async def outgoing(
+    settings: WebhookSettings, names: AbstractResolver | None = None
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session that connects to nothing inside. Nothing is kept: each attempt is looked at anew.
+
+    `names`: who knows the addresses of names; the system, unless given.
+    """
 
     def connect_only_where_allowed(info: tuple[Any, ...]) -> socket.socket:
         # An address that stands in the URL itself meets no resolver. This is the last look: the
@@ -86,7 +91,7 @@ async def outgoing(settings: WebhookSettings) -> AsyncIterator[aiohttp.ClientSes
         return socket.socket(family, kind, proto)
 
     connector = aiohttp.TCPConnector(
-        resolver=_Guarded(settings),
+        resolver=_Guarded(settings, names or aiohttp.ThreadedResolver()),
         use_dns_cache=False,
         force_close=True,
         socket_factory=connect_only_where_allowed,
@@ -115,37 +120,36 @@ async def post(
     """Send once. Whatever happens is an outcome."""
     began = clock.monotonic()
 
-    def outcome(trouble: Trouble, status: int | None = None, excerpt: str = "") -> Outcome:
+    def outcome(trouble: AttemptError, status: int | None = None, excerpt: str = "") -> Outcome:
         return Outcome(trouble, status, round((clock.monotonic() - began) * 1000), excerpt)
 
     try:
-        # `encoded`: what was signed up for is what is called, letter by letter.
         async with session.post(
             checked_url(url, settings), data=body, headers=headers, allow_redirects=False
         ) as answer:
             excerpt = await _beginning(answer)
             return outcome(_judged(answer.status), answer.status, excerpt)
     except ForbiddenAddressError:
-        return outcome(Trouble.FORBIDDEN)
+        return outcome(AttemptError.FORBIDDEN)
     except TimeoutError:
-        return outcome(Trouble.TIMEOUT)
+        return outcome(AttemptError.TIMEOUT)
     except (ssl.SSLError, aiohttp.ClientSSLError):
-        return outcome(Trouble.TLS)
+        return outcome(AttemptError.TLS)
     except aiohttp.ClientConnectorError:
-        return outcome(Trouble.UNREACHABLE)
+        return outcome(AttemptError.UNREACHABLE)
     except (aiohttp.ClientError, OSError, ValueError):
         # A receiver may answer anything at all.
-        return outcome(Trouble.BROKEN)
+        return outcome(AttemptError.BROKEN)
 
 
-def _judged(status: int) -> Trouble:
+def _judged(status: int) -> AttemptError:
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return Trouble.NONE
+        return AttemptError.NONE
     if status == HTTPStatus.GONE:
-        return Trouble.GONE
+        return AttemptError.GONE
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        return Trouble.REDIRECT
-    return Trouble.STATUS
+        return AttemptError.REDIRECT
+    return AttemptError.STATUS
 
 
 async def _beginning(answer: aiohttp.ClientResponse) -> str:

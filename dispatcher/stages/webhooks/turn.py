@@ -24,7 +24,7 @@ from dispatcher.seal import BrokenSealError
 from dispatcher.stages.webhooks.endpoints import Endpoint, Why, disable, find, secrets_of
 from dispatcher.stages.webhooks.log import Try
 from dispatcher.stages.webhooks.message import Message, written
-from dispatcher.stages.webhooks.outgoing import Outcome, Trouble, outgoing, post
+from dispatcher.stages.webhooks.outgoing import AttemptError, Outcome, outgoing, post
 from dispatcher.stages.webhooks.retries import GIVE_UP_AFTER, next_try
 
 log = structlog.get_logger(__name__)
@@ -130,7 +130,7 @@ async def _send(ctx: Context, session: aiohttp.ClientSession, held: Held) -> Non
 async def send(ctx: Context, session: aiohttp.ClientSession, message: Message) -> Outcome:
     """One attempt, signed now. Whatever happens is an outcome."""
     if not message.secrets:
-        return Outcome(Trouble.UNREADABLE, None, 0)
+        return Outcome(AttemptError.UNREADABLE, None, 0)
     body, headers = written(ctx, message, now=ctx.now())
     settings = ctx.settings.webhooks
     outcome = await post(
@@ -175,7 +175,7 @@ def _next(
 
 
 def _disabled_why(endpoint: Endpoint, outcome: Outcome, now: datetime) -> Why:
-    if outcome.trouble is Trouble.GONE:
+    if outcome.trouble is AttemptError.GONE:
         return "gone"
     since = endpoint.failing_since
     return "failing" if since is not None and now - since >= GIVE_UP_AFTER else ""

@@ -11,6 +11,8 @@ PATHS: Final[Mapping[str, str]] = {
     "export_id": "exp_0000000000000000000000000m",
     "source_id": "src_0000000000000000000000000m",
     "event_id": "evt_0000000000000000000000000m",
+    "webhook_id": "whk_0000000000000000000000000m",
+    "delivery_id": "whd_0000000000000000000000000m",
     "secret": "whsec_c2VjcmV0IG9mIHRoZSBzb3VyY2U",
     "provider": "sendgrid",
 }
@@ -100,6 +102,15 @@ BODIES: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "rotate_source": {"the old secret is good for two more hours": {"overlap_hours": 2}},
     "replay_intake_event": {"what it became already": {}, "once more": {"force": True}},
+    "post_webhook": {
+        "when a dispatch has ended, and what failed": {
+            "url": "https://hooks.example.com/tidings",
+            "events": ["dispatch.completed", "delivery.failed"],
+            "description": "Tickets for whom we could not reach",
+        }
+    },
+    "patch_webhook": {"it is told of updates as well": {"events": ["update.published"]}},
+    "rotate_webhook": {"messages are signed with both for two hours": {"overlap_hours": 2}},
     "patch_draft": {
         "what is missing is added": {"facts": _FACTS},
         "it is worse than we thought": {"severity": "P0"},

@@ -13,6 +13,7 @@ from dispatcher.web.routes.dispatches import DISPATCH_ROUTES
 from dispatcher.web.routes.operation import OPERATION_ROUTES
 from dispatcher.web.routes.pages import PAGE_ROUTES
 from dispatcher.web.routes.updates import UPDATE_ROUTES
+from dispatcher.web.webhooks.routes import WEBHOOK_ROUTES
 
 ROUTES: Final = (
     *UPDATE_ROUTES,
@@ -20,6 +21,7 @@ ROUTES: Final = (
     *DISPATCH_ROUTES,
     *CUSTOMER_ROUTES,
     *INTAKE_ROUTES,
+    *WEBHOOK_ROUTES,
     *PEOPLE_ROUTES,
     *BANNER_ROUTES,
     *PAGE_ROUTES,

@@ -1,0 +1,1 @@
+"""Endpoints of webhooks, their secrets, the test button and the log."""
