@@ -173,8 +173,12 @@ async def planned_for_its_values(conn: Db) -> AsyncIterator[None]:
         yield
 
 
-async def count(conn: Db, query: AudienceQuery, now: datetime) -> list[CountRow]:
-    """Numbers per segment, channel and reason over everybody, as a dispatch would plan them."""
+@asynccontextmanager
+async def over_everybody(conn: Db) -> AsyncIterator[list[int]]:
+    """Settings to look at everybody at once; the suppressed endpoints, as AUDIENCE_SQL wants them.
+
+    Only to read: all is taken back, for the settings must not outlive this in a caller's transaction.
+    """
     transaction = conn.transaction()
     await transaction.start()
     try:
@@ -182,10 +186,15 @@ async def count(conn: Db, query: AudienceQuery, now: datetime) -> list[CountRow]
             suppressed = await suppressed_endpoints(conn)
             # Over everybody hash joins win, and PostgreSQL guesses too few rows to see it.
             await conn.execute("set local enable_nestloop = off")
-            rows = await conn.fetch(_COUNT_SQL, *query.params(0, MAX_ID, now, suppressed))
+            yield suppressed
     finally:
-        # Nothing was written; the settings must not outlive this in a transaction of the caller's.
         await transaction.rollback()
+
+
+async def count(conn: Db, query: AudienceQuery, now: datetime) -> list[CountRow]:
+    """Numbers per segment, channel and reason over everybody, as a dispatch would plan them."""
+    async with over_everybody(conn) as suppressed:
+        rows = await conn.fetch(_COUNT_SQL, *query.params(0, MAX_ID, now, suppressed))
     return [CountRow(*row) for row in rows if row["n"]]
 
 

@@ -70,6 +70,11 @@ class Slot:
             return STOP_LINE
         return _WIDEST * self.max_length
 
+    @property
+    def shortest(self) -> str:
+        """A value that takes as little room as any can: what needs no fallback may stay empty."""
+        return "i" if self.fallback else ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:

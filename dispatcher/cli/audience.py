@@ -12,11 +12,10 @@ from dispatcher.cli.base import Exit, Failure, Json, console, print_json, table,
 from dispatcher.cli.document import read_document
 from dispatcher.context import Context
 from dispatcher.db import Connection
-from dispatcher.rules.audience import audience_query
-from dispatcher.rules.policy import Severity
-from dispatcher.rules.problem import RefusedError
 from dispatcher.rules.reasons import REASONS
-from dispatcher.stages.accept import UpdateIn, accept
+from dispatcher.stages.accept import UpdateIn
+from dispatcher.stages.accept.revise import concerns_nobody
+from dispatcher.web.preview import revision_of_body
 from dispatcher.web.reading import as_model
 from segments.audience import count
 from segments.explain import UnknownContactError, explain
@@ -30,10 +29,6 @@ def register(parent: typer.Typer) -> None:
     """Add the group `audience`."""
     parent.add_typer(app, name="audience")
 
-
-UPDATE_SQL = """
-select severity, visibility, component_ids, audience from incident_update where id = $1
-"""
 
 File = Annotated[
     str, typer.Argument(metavar="FILE", help="An update in YAML or JSON; - reads standard input.")
@@ -112,26 +107,12 @@ def explain_one(
 
 
 async def _query(conn: Connection, built: Context, body: UpdateIn) -> AudienceQuery | None:
-    """The question that posting `body` would ask, found by accepting it and taking that back.
+    """The question that posting `body` would ask. None when nobody is concerned.
 
-    None when nobody is concerned. Raises RefusedError as posting would.
+    Raises RefusedError as posting would.
     """
-    transaction = conn.transaction()
-    await transaction.start()
-    try:
-        accepted = await accept(conn, built, body, actor="cli", now=built.now())
-        (update,) = await conn.fetch(UPDATE_SQL, accepted.update_id)
-    except RefusedError as refused:
-        if refused.kind == "empty-audience":
-            return None
-        raise
-    finally:
-        await transaction.rollback()
-    return audience_query(
-        built.policy,
-        built.segment_rules,
-        severity=Severity(update["severity"]),
-        visibility=update["visibility"],
-        component_ids=update["component_ids"],
-        audience=update["audience"],
-    )
+    now = built.now()
+    revision = await revision_of_body(conn, built, body, now)
+    if await concerns_nobody(conn, built, revision, now):
+        return None
+    return revision.audience_query(built)

@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from channels.model import ChannelKind
 from channels.settings import ChannelSettings, SendGridSettings, TwilioSettings, XSettings
 from dispatcher.config.oidc import OidcSettings
+from dispatcher.config.preview import PreviewSettings, SmsPrices
 from templates.brand import Brand
 
 _SECRET_MIN_LENGTH: Final = 32
@@ -265,6 +266,8 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     watch: WatchSettings = WatchSettings()
     canary: CanarySettings = CanarySettings()
+    preview: PreviewSettings = PreviewSettings()
+    sms_prices: SmsPrices = SmsPrices()
     oidc: OidcSettings = OidcSettings()
     webhooks: WebhookSettings = WebhookSettings()
     test: SelfTestSettings = SelfTestSettings()

@@ -1,8 +1,9 @@
 """Compose: facts become renderings, once per segment × channel × locale. No template runs per recipient."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
-import asyncpg
 import structlog
 
 from channels.model import ChannelKind
@@ -65,7 +66,7 @@ async def _compose(ctx: Context, update_id: int) -> None:
             return
         facts = Facts.model_validate(update["facts"])
         try:
-            renderings, findings = await render(conn, ctx, update, facts)
+            renderings, findings = await render(conn, ctx, dict(update), facts)
         except TemplateError as error:
             log.warning("compose_failed", update_id=update_id, error=str(error))
             await conn.execute(COMPOSED_SQL, update_id, "failed", str(error))
@@ -85,7 +86,7 @@ async def refuse_unwordable(conn: Connection, ctx: Context, update_id: int) -> N
     """Say at the door what would fail here: RefusedError when no words can be made for an update."""
     update = await one_row(conn, READ_SQL, update_id)
     try:
-        _, findings = await render(conn, ctx, update, Facts.model_validate(update["facts"]))
+        _, findings = await render(conn, ctx, dict(update), Facts.model_validate(update["facts"]))
     except TemplateError as error:
         raise RefusedError(422, "cannot-be-worded", str(error)) from error
     if errors := [f"{item.rule}: {item.detail}" for item in findings if item.level == "error"]:
@@ -93,9 +94,12 @@ async def refuse_unwordable(conn: Connection, ctx: Context, update_id: int) -> N
 
 
 async def render(
-    conn: Connection, ctx: Context, update: asyncpg.Record, facts: Facts
+    conn: Connection, ctx: Context, update: Mapping[str, Any], facts: Facts
 ) -> tuple[list[Rendering], list[Finding]]:
-    """All renderings of one update row and what lint says of them. Raises TemplateError."""
+    """All renderings of one update and what lint says of them. Raises TemplateError.
+
+    `update` has the columns of READ_SQL; it need not be stored.
+    """
     severity = Severity(update["severity"])
     audience = update["audience"]
     segments = audience["segments"] or list(ctx.segment_rules.segments)
@@ -116,7 +120,7 @@ async def render(
 
 
 def occasion_of(
-    ctx: Context, update: asyncpg.Record, facts: Facts, previous: Facts | None
+    ctx: Context, update: Mapping[str, Any], facts: Facts, previous: Facts | None
 ) -> Occasion:
     """What the words need to know besides the facts."""
     at: datetime = update["at"]

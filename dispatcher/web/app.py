@@ -1,5 +1,7 @@
 """The web application: routes, middlewares, and what starts and stops with it."""
 
+import asyncio
+
 from aiohttp import web
 
 from dispatcher.context import Context
@@ -18,6 +20,7 @@ from dispatcher.web.intake.door import BRAKE
 from dispatcher.web.limits import BUCKETS, Buckets
 from dispatcher.web.openapi.door import DESCRIPTION, Description
 from dispatcher.web.people.oidc_provider import PROVIDER, Provider
+from dispatcher.web.preview import PREVIEWS
 from dispatcher.web.public.glance import GLANCE, Glance
 from dispatcher.web.reading import RECEIPT_LIMIT
 from dispatcher.web.receipts import keep_reserved
@@ -44,6 +47,7 @@ def create_app(ctx: Context) -> web.Application:
             app.router.add_route("HEAD", route.path, handler, name=route.operation)
     app.on_response_prepare.append(add_security_headers)
     app.on_response_prepare.append(add_cors_headers)
+    app[PREVIEWS] = asyncio.Semaphore(ctx.settings.preview.at_once)
     app[HUB] = Hub(ctx)
     app[LOOKOUT] = Lookout(ctx)
     app[PROVIDER] = Provider(ctx.settings.oidc, ctx.clock)

@@ -32,15 +32,6 @@ class UpdateAccepted(BaseModel):
     links: UpdateLinks
 
 
-class AudienceCount(BaseModel):
-    """How many people of a segment on a channel; `reason` is null where they would be told."""
-
-    segment: str
-    channel: str
-    reason: str | None
-    people: int
-
-
 class RenderingView(BaseModel):
     """One wording, with fallback phrases where a person's words will stand."""
 
@@ -49,28 +40,6 @@ class RenderingView(BaseModel):
     locale: str
     parts: dict[str, str]
     units: int
-
-
-class LintFinding(BaseModel):
-    """One thing wrong with one part of one wording."""
-
-    rule: str
-    level: str
-    channel: str
-    segment: str | None
-    part: str
-    detail: str
-
-
-class Preview(BaseModel):
-    """What a dry run found; nothing of it was stored."""
-
-    mode: str
-    kind: str
-    missing: list[str]
-    audience: list[AudienceCount]
-    renderings: list[RenderingView]
-    lint: list[LintFinding]
 
 
 class Incident(BaseModel):

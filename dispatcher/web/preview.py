@@ -1,92 +1,107 @@
-"""A dry run: the real accept and the real words, in a transaction that is taken back."""
+"""Looking ahead: what a draft, or a body not posted, would say, to how many, and for how much.
 
-import asyncpg
-
-from channels.model import ChannelKind
-from dispatcher.context import Context
-from dispatcher.db import Connection
-from dispatcher.rules.audience import audience_query
-from dispatcher.rules.policy import Severity
-from dispatcher.rules.reasons import REASONS
-from dispatcher.stages.accept import UpdateIn, accept
-from dispatcher.stages.compose import render
-from dispatcher.web.answers import WebRefusedError
-from dispatcher.web.models import AudienceCount, LintFinding, Preview, RenderingView
-from dispatcher.web.routing import POOL_WAIT_S
-from dispatcher.web.wordings import fresh_view
-from segments.audience import count
-from templates.facts import Facts
-from templates.render import TemplateError
-
-UPDATE_SQL = """
-select u.*, i.subject_title, i.external_id, i.started_at, i.resolved_at
-from incident_update u join incident i on i.id = u.incident_id where u.id = $1
+One transaction that only reads, in one snapshot: no row is locked, so nobody who posts waits for it. Each
+statement has a time-out of its own; what takes longer is left out, and a finding says so.
 """
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final
 
-async def preview(ctx: Context, body: UpdateIn, *, actor: str) -> Preview:
+from aiohttp import web
+
+from dispatcher.context import Context
+from dispatcher.db import Connection
+from dispatcher.rules.problem import RefusedError
+from dispatcher.stages.accept import UpdateIn
+from dispatcher.stages.accept.edit import with_kind
+from dispatcher.stages.accept.revise import (
+    Revision,
+    refuse_empty_audience,
+    revise,
+    revision_of,
+)
+from dispatcher.web.drafts.views import draft_row, draft_view
+from dispatcher.web.etags import etag_of
+from dispatcher.web.preview_look import Step, look_ahead
+from dispatcher.web.preview_models import Preview
+from dispatcher.web.routing import POOL_WAIT_S
+
+PREVIEWS: Final = web.AppKey("previews", asyncio.Semaphore)
+"""How many may look ahead at once in a web process; others wait, and hold no connection."""
+
+INCIDENT_SQL = """
+select i.id, i.external_id, i.severity, i.visibility, i.component_ids, i.last_seq, i.subject_title,
+       i.started_at, exists (select from incident_update u where u.incident_id = i.id
+                             and u.state not in ('draft', 'cancelled')) as told
+from incident i where i.source = $1 and i.external_id = $2
+"""
+TIMEOUT_SQL = "select set_config('statement_timeout', $1, true)"
+
+
+async def preview(ctx: Context, body: UpdateIn) -> Preview:
     """What posting `body` would do. Raises RefusedError exactly where posting would."""
-    async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
-        transaction = conn.transaction()
-        await transaction.start()
-        try:
-            return await _look_ahead(conn, ctx, body, actor)
-        finally:
-            await transaction.rollback()
+    now = ctx.now()
+    async with _reading(ctx) as conn:
+        step = await _step_of_body(conn, ctx, body, now)
+        if not step.revision.missing:
+            await refuse_empty_audience(conn, ctx, step.revision, now)
+        found = await look_ahead(conn, ctx, step, now)
+    unwordable = [item.detail for item in found.findings if item.code == "cannot-be-worded"]
+    if unwordable:
+        raise RefusedError(422, "cannot-be-worded", unwordable[0])
+    return found
 
 
-async def _look_ahead(conn: Connection, ctx: Context, body: UpdateIn, actor: str) -> Preview:
-    accepted = await accept(conn, ctx, body, actor=actor, now=ctx.now())
-    (update,) = await conn.fetch(UPDATE_SQL, accepted.update_id)
-    renderings: list[RenderingView] = []
-    lint: list[LintFinding] = []
-    if not accepted.missing:
-        renderings, lint = await _words(conn, ctx, update)
-    return Preview(
-        mode="dry_run",
-        kind=update["kind"],
-        missing=list(accepted.missing),
-        audience=await _audience(conn, ctx, update),
-        renderings=renderings,
-        lint=lint,
-    )
-
-
-async def _words(
-    conn: Connection, ctx: Context, update: asyncpg.Record
-) -> tuple[list[RenderingView], list[LintFinding]]:
-    try:
-        made, findings = await render(conn, ctx, update, Facts.model_validate(update["facts"]))
-    except TemplateError as error:
-        raise WebRefusedError("cannot-be-worded", str(error)) from None
-    return [fresh_view(item) for item in made], [
-        LintFinding(
-            rule=item.rule,
-            level=item.level,
-            channel=item.channel,
-            segment=item.segment,
-            part=item.part,
-            detail=item.detail,
+async def preview_draft(ctx: Context, public: str) -> Preview:
+    """What submitting a draft would do; what would refuse it is a finding. Raises RefusedError: 404."""
+    async with _reading(ctx) as conn:
+        row = await draft_row(conn, ctx, public)
+        step = Step(
+            revision=await with_kind(conn, row["incident_id"], revision_of(dict(row))),
+            row=dict(row),
+            told=row["told"],
+            overtaken=row["overtaken"],
+            version=etag_of(await draft_view(conn, ctx, row)),
         )
-        for item in findings
-    ]
+        return await look_ahead(conn, ctx, step, ctx.now())
 
 
-async def _audience(conn: Connection, ctx: Context, update: asyncpg.Record) -> list[AudienceCount]:
-    query = audience_query(
-        ctx.policy,
-        ctx.segment_rules,
-        severity=Severity(update["severity"]),
-        visibility=update["visibility"],
-        component_ids=update["component_ids"],
-        audience=update["audience"],
+async def revision_of_body(
+    conn: Connection, ctx: Context, body: UpdateIn, now: datetime
+) -> Revision:
+    """What posting `body` would store; nothing is. Raises RefusedError for a wrong field."""
+    return (await _step_of_body(conn, ctx, body, now)).revision
+
+
+@asynccontextmanager
+async def _reading(ctx: Context) -> AsyncIterator[Connection]:
+    timeout_ms = round(ctx.settings.preview.statement_timeout_s * 1000)
+    async with (
+        ctx.pool.acquire(timeout=POOL_WAIT_S) as conn,
+        conn.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        await conn.execute(TIMEOUT_SQL, str(timeout_ms))
+        yield conn
+
+
+async def _step_of_body(conn: Connection, ctx: Context, body: UpdateIn, now: datetime) -> Step:
+    row = await conn.fetchrow(INCIDENT_SQL, body.source, body.incident.external_id)
+    # As accepting would make it; no number is given away before that.
+    new: dict[str, Any] = {"id": 0, "severity": 1, "visibility": "customers", "component_ids": []}
+    new |= {"last_seq": 0, "subject_title": "", "started_at": now, "told": False}
+    incident = dict(row) if row else new
+    return Step(
+        revision=await revise(conn, ctx, body, incident, now),
+        row={
+            "incident_id": incident["id"],
+            "external_id": body.incident.external_id,
+            "seq": incident["last_seq"] + 1,
+            "subject_title": incident["subject_title"],
+            "started_at": incident["started_at"],
+            "at": now,
+        },
+        told=incident["told"],
     )
-    return [
-        AudienceCount(
-            segment=row.segment,
-            channel=ChannelKind.from_code(row.channel),
-            reason=REASONS[row.reason].code or None,
-            people=row.n,
-        )
-        for row in await count(conn, query, ctx.now())
-    ]

@@ -14,19 +14,25 @@ from dispatcher.web.answers import Reply
 from dispatcher.web.audit import note
 from dispatcher.web.idempotency import Answered, Attempt
 from dispatcher.web.ids import DISPATCH, INCIDENT, UPDATE
+from dispatcher.web.keys import require
 from dispatcher.web.models import UpdateAccepted, UpdateLinks
-from dispatcher.web.preview import preview
+from dispatcher.web.preview import PREVIEWS, preview
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.routing import POOL_WAIT_S, Call
+from dispatcher.web.scopes import Scope
 
 
 async def post_update(call: Call[UpdateIn, NoQuery]) -> Reply:
     """Take one update in, once per Idempotency-Key; 202 is answered after the commit."""
     key = idempotency.read_key(call.request.headers.get("Idempotency-Key"))
     if call.body.mode == "dry_run":
-        shown = await preview(call.ctx, call.body, actor=call.actor)
+        async with call.request.app[PREVIEWS]:
+            shown = await preview(call.ctx, call.body)
         _count(call.ctx, call.body, "dry_run")
         return Reply(shown)
+    # What a person writes goes out by itself only where they could approve it as well.
+    if call.body.mode == "auto" and call.caller.user_id is not None:
+        require(call.caller, Scope.APPROVALS_WRITE)
     body_hash = idempotency.fingerprint(call.body.model_dump(mode="json", exclude_unset=True))
     attempt = Attempt(call.caller.key_id, key, body_hash)
     answered, replayed = await accept_once(call.ctx, call.body, attempt, actor=call.caller.actor)

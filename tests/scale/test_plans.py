@@ -29,6 +29,7 @@ READ_WHOLE: Final = {
     "dispatcher.watch.facts.SMALL_SQL": "what waits there is seconds old",
     "dispatcher.web.overview.SEGMENTS_SQL": "counts accounts by segment; a page an operator opens",
     "segments.audience._COUNT_SQL": "counts everybody",
+    "segments.dialled._DIALLED_SQL": "counts everybody who gets a text",
 }
 _MANY_ROWS: Final = 1000
 

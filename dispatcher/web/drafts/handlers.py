@@ -2,26 +2,22 @@
 
 from typing import Any
 
-import asyncpg
-
-from dispatcher.context import Context
-from dispatcher.db import Connection
 from dispatcher.rules.problem import not_found
 from dispatcher.stages.accept import DraftPatch
 from dispatcher.web.answers import Reply, WebRefusedError
 from dispatcher.web.drafts.actions import Decider
 from dispatcher.web.drafts.models import (
     DiscardQuery,
-    Draft,
     DraftPage,
     DraftQuery,
     DraftRevision,
     RevisionPage,
 )
-from dispatcher.web.drafts.views import LIST_SQL, ONE_SQL, draft_view, summary_view
+from dispatcher.web.drafts.views import LIST_SQL, find_draft, summary_view
 from dispatcher.web.etags import etag_of, if_match
 from dispatcher.web.ids import INCIDENT, UPDATE, number_of
 from dispatcher.web.lists import PageQuery, page_reply, position
+from dispatcher.web.preview import PREVIEWS, preview_draft
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.routing import Call, Plain
 
@@ -53,22 +49,6 @@ async def get_draft(call: Plain) -> Reply:
         return Reply(await find_draft(conn, call.ctx, call.path("update_id")))
 
 
-async def find_draft(conn: Connection, ctx: Context, public: str) -> Draft:
-    """A draft by its public id. Raises RefusedError where there is none, or it is none any more."""
-    return await draft_view(conn, ctx, await draft_row(conn, ctx, public))
-
-
-async def draft_row(conn: Connection, ctx: Context, public: str) -> asyncpg.Record:
-    """The row of a draft. Raises RefusedError where there is none, or it is none any more."""
-    row = await conn.fetchrow(ONE_SQL, number_of(ctx, UPDATE, public))
-    if row is None:
-        raise not_found("draft")
-    if row["state"] != "draft":
-        state, public = row["state"], ctx.signer.public_id(UPDATE, row["id"])
-        raise WebRefusedError("not-found", f"It is {state}, and no draft: see /v1/updates/{public}")
-    return row
-
-
 async def list_revisions(call: Call[None, PageQuery]) -> Reply:
     """What was done to a draft, newest first; of one that was sent or discarded as well."""
     _refuse_limited(call)
@@ -86,6 +66,12 @@ async def patch_draft(call: Call[DraftPatch, NoQuery]) -> Reply:
     """Change what is given, of the version that If-Match names; the answer has the next one's ETag."""
     view = await _decider(call).edit(call.body)
     return Reply(view, headers={"ETag": etag_of(view)})
+
+
+async def post_preview(call: Plain) -> Reply:
+    """What submitting it now would do; nothing is stored, and nobody who posts waits for it."""
+    async with call.request.app[PREVIEWS]:
+        return Reply(await preview_draft(call.ctx, call.path("update_id")))
 
 
 async def submit_draft(call: Plain) -> Reply:

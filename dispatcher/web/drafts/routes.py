@@ -14,6 +14,7 @@ from dispatcher.web.drafts.models import (
 )
 from dispatcher.web.lists import PageQuery
 from dispatcher.web.models import UpdateAccepted
+from dispatcher.web.preview_models import Preview
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.routing import Route
 from dispatcher.web.rows import act, get
@@ -48,6 +49,13 @@ DRAFT_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         query=NoQuery,
         body=DraftPatch,
         replies={200: Draft},
+    ),
+    act(
+        f"{_ONE}/preview",
+        "preview_draft",
+        Scope.UPDATES_WRITE,
+        handlers.post_preview,
+        {200: Preview},
     ),
     act(
         f"{_ONE}/submit",

@@ -7,11 +7,13 @@ import asyncpg
 from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.rules.policy import Severity
+from dispatcher.rules.problem import not_found
 from dispatcher.stages.accept import shown_audience
 from dispatcher.stages.accept.body import ENDED
 from dispatcher.stages.accept.revise import revision_of
+from dispatcher.web.answers import WebRefusedError
 from dispatcher.web.drafts.models import AudienceView, Draft, DraftLinks, DraftSummary, Proposes
-from dispatcher.web.ids import INCIDENT, UPDATE
+from dispatcher.web.ids import INCIDENT, UPDATE, number_of
 
 COLUMNS = """
 select u.*, i.source, i.external_id,
@@ -21,6 +23,7 @@ select u.*, i.source, i.external_id,
                and n.state not in ('draft', 'cancelled')) as overtaken,
        exists (select from incident_update n where n.incident_id = u.incident_id and n.seq < u.seq
                and n.state not in ('draft', 'cancelled')) as told,
+       i.subject_title, i.started_at,
        coalesce(c.number, 0) as changes, c.made_by as changed_by, c.at as changed_at
 from incident_update u join incident i on i.id = u.incident_id
 left join lateral (
@@ -33,6 +36,22 @@ where u.state = 'draft' and ($1::bigint is null or u.id < $1)
   and ($2::bigint is null or u.incident_id = $2) and ($3::text is null or i.source = $3)
 order by u.id desc limit $4
 """
+
+
+async def find_draft(conn: Connection, ctx: Context, public: str) -> Draft:
+    """A draft by its public id. Raises RefusedError where there is none, or it is none any more."""
+    return await draft_view(conn, ctx, await draft_row(conn, ctx, public))
+
+
+async def draft_row(conn: Connection, ctx: Context, public: str) -> asyncpg.Record:
+    """The row of a draft. Raises RefusedError where there is none, or it is none any more."""
+    row = await conn.fetchrow(ONE_SQL, number_of(ctx, UPDATE, public))
+    if row is None:
+        raise not_found("draft")
+    if row["state"] != "draft":
+        state, public = row["state"], ctx.signer.public_id(UPDATE, row["id"])
+        raise WebRefusedError("not-found", f"It is {state}, and no draft: see /v1/updates/{public}")
+    return row
 
 
 async def draft_view(conn: Connection, ctx: Context, row: asyncpg.Record) -> Draft:

@@ -12,10 +12,10 @@ from dispatcher.web.limits import of_updates
 from dispatcher.web.lists import PageQuery
 from dispatcher.web.models import (
     Incident,
-    Preview,
     UpdateAccepted,
     UpdateWithRenderings,
 )
+from dispatcher.web.preview_models import Preview
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.routing import Route
 from dispatcher.web.rows import get
