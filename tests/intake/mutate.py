@@ -8,8 +8,11 @@ from typing import Any, Final
 
 import orjson
 
-COUNT: Final = int(os.environ.get("TIDINGS_FUZZ_BODIES", "400"))
-"""How many for each adapter; 10,000 take some ten seconds for all of them."""
+_ASKED: Final = os.environ.get("TIDINGS_FUZZ_BODIES")
+COUNT: Final = int(_ASKED or "400")
+"""How many for each adapter alone."""
+DOOR_COUNT: Final = int(_ASKED or "30")
+"""How many for each through the door, by HTTP and into the database."""
 
 ODD: Final[tuple[Any, ...]] = (
     None,

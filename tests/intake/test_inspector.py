@@ -3,11 +3,13 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from dispatcher.clocks.maintenance import maintain
 from dispatcher.context import Context
 from dispatcher.intake import events
+from dispatcher.intake.masks import masked_body, shortened
 from dispatcher.intake.model import Kind
 from tests.flow.story import MovableClock
 from tests.intake.payloads import (
@@ -98,13 +100,44 @@ async def test_secrets_and_personal_data_are_masked_and_the_payload_is_sealed(
     assert "555-0199" not in notes
 
 
-async def test_the_address_that_unsubscribes_from_statuspage_is_masked(
-    api: Api, ctx: Context
+async def test_the_secret_in_the_address_of_a_source_is_in_no_log_and_no_answer(
+    api: Api, ctx: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sender = await source(api, Kind.STATUSPAGE)
-    await sender.send(statuspage(), ctx.now())
-    (event,) = await seen(api, sender)
+    made = await source(api, Kind.STATUSPAGE)
+    old, path = made.secret, made.path
+    rotated = await api.call("POST", f"/v1/sources/{made.id}/rotate", {"overlap_hours": 0})
+    sender = Sender(
+        api, made.kind, made.id, path.replace(old, rotated.json["secret"]), rotated.json["secret"]
+    )
+    answers = [
+        await sender.send(statuspage(), ctx.now()),
+        await sender.send(b"[", ctx.now()),
+        await sender.send(b" " * (1024 * 1024 + 1), ctx.now()),
+        await sender.send(b"", ctx.now(), **{"Content-Encoding": "gzip"}),
+        await made.send(statuspage(), ctx.now()),
+        await api.call("PUT", sender.path),
+        await api.get(sender.path),
+        await api.get(f"/v1/sources/{made.id}/events"),
+    ]
+    assert [item.status for item in answers] == [202, 400, 413, 415, 403, 405, 405, 200]
+    written = "".join(capsys.readouterr())
+    assert written.count("route=/v1/intake/{source_id}/{secret}") == 5
+    for text in (old, rotated.json["secret"]):
+        assert text not in written
+        assert not [item for item in answers if text.encode() in item.body]
+    # Nor is the address by which anybody could unsubscribe us from the page.
+    event = answers[-1].json["data"][-1]
     assert event["payload"]["meta"]["unsubscribe"] == "[secret]"
+
+
+@pytest.mark.parametrize("before", range(980, 1020, 3))
+def test_what_is_cut_leaves_no_part_of_an_address_behind(before: int) -> None:
+    text = "x " * (before // 2) + "ada.operator@customer.example and +49 30 90182099 " * 40
+    shown = masked_body(orjson.dumps({"text": text}))
+    assert len(shown) < 1100
+    for part in ("ada", "operator", "customer", "+49", "9018"):
+        assert part not in shown
+    assert shortened("short: a@b.example", 500) == "short: [email]"
 
 
 async def test_a_replay_changes_nothing_that_was_done_and_does_what_was_not(
@@ -139,7 +172,14 @@ async def test_an_event_that_was_refused_is_taken_when_the_source_has_been_mende
     assert (event["outcome"], event["became"]) == ("refused", None)
     assert (await replay(api, sender, event["id"])).status == 422
     await api.call("PATCH", f"/v1/sources/{sender.id}", {"audience": None})
-    assert (await replay(api, sender, event["id"])).json["became"] == "draft"
+    first = await replay(api, sender, event["id"])
+    assert first.json["became"] == "draft"
+    # Twice is once, by which of its events ever.
+    for number in (event["id"], first.json["event_id"]):
+        again = await replay(api, sender, number)
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert again.json["update_id"] == first.json["update_id"]
+    assert await ctx.pool.fetchval("select count(*) from incident_update") == 1
 
 
 async def test_a_forced_replay_of_an_old_history_sends_no_more_than_it_says(
