@@ -1,31 +1,50 @@
-"""Send an update from a file, and decide about dispatches under way."""
+"""Send an update from a file."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 import typer
 
-from dispatcher.cli.audience import print_counts
-from dispatcher.cli.base import Json, number_of, print_json, within
-from dispatcher.cli.document import read_document
+from dispatcher.cli.base import Exit, Failure, Json, number_of, print_json, within
+from dispatcher.cli.document import read_model
 from dispatcher.cli.keys import COMMAND_LINE
+from dispatcher.cli.looking import print_preview
 from dispatcher.cli.watch import watch
 from dispatcher.context import Context
-from dispatcher.db import Connection, in_transaction
-from dispatcher.stages import control
 from dispatcher.stages.accept import UpdateIn
 from dispatcher.web import idempotency
-from dispatcher.web.audit import note
 from dispatcher.web.idempotency import Attempt
 from dispatcher.web.ids import DISPATCH
-from dispatcher.web.models import Preview, UpdateAccepted
+from dispatcher.web.models import UpdateAccepted
 from dispatcher.web.preview import preview
-from dispatcher.web.reading import as_model
 from dispatcher.web.updates import accept_once
 
-dispatch_app = typer.Typer(help="Cancel, pause or resume a dispatch.", no_args_is_help=True)
+EXAMPLE: Final = """\
+source: monitoring
+incident:
+  external_id: INC-42
+  severity: P1                # P0, P1, P2, P3 or planned
+  visibility: public          # public, customers, accounts or internal
+  component_ids:
+    - checkout
+status: investigating
+facts:
+  title: Some customers cannot check out
+  impact: About one in five card payments fails at checkout. Orders are saved.
+  what_we_do: We are moving payments to our second provider.
+  next_update_by: 2099-01-01T12:00:00Z
+"""
+_HELP: Final = f"""\
+Send an update: the body of POST /v1/updates, as YAML or JSON. Sending it twice sends it once.
 
+Whether it is YAML or JSON is seen from what stands there. In YAML, `no`, 22:00 and dates are text.
+What a later update of the same incident leaves out stays as it was. A complete first one:
+
+\b
+{EXAMPLE}
+tidings send update.yaml --dry-run     who would be told, and in which words
+tidings send update.yaml --wait        send it, and show how it leaves
+make-update | tidings send - --json    from another program"""
 # The command line needs no key to get in, but what it has sent is remembered under one, like all else.
 COMMAND_LINE_KEY_SQL = """
 insert into api_key (id, secret_hash, name, scopes, created_at, revoked_at)
@@ -34,9 +53,8 @@ values ($1, '', 'the command line', '{}', $2, $2) on conflict (id) do nothing
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verb `send` and the group `dispatch`."""
-    app.command("send")(send)
-    app.add_typer(dispatch_app, name="dispatch")
+    """Add the verb."""
+    app.command("send", help=_HELP)(send)
 
 
 def send(
@@ -47,6 +65,10 @@ def send(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show audience and words; send nothing.")
     ] = False,
+    mode: Annotated[
+        Literal["auto", "draft", "dry_run"] | None,
+        typer.Option(help="Instead of the file's own; draft: keep it until somebody submits it."),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Show progress until everything has left.")
     ] = False,
@@ -57,29 +79,37 @@ def send(
     as_json: Json = False,
 ) -> None:
     """Send an update: the body of POST /v1/updates, as YAML or JSON. Sending it twice sends it once."""
-    body = as_model(read_document(file), UpdateIn)
-    if dry_run or body.mode == "dry_run":
-        _print_preview(
-            within(ctx, lambda built: preview(built, body, actor=COMMAND_LINE)), as_json=as_json
-        )
+    if dry_run and mode not in {None, "dry_run"}:
+        raise Failure(Exit.USAGE, f"--dry-run and --mode {mode} contradict each other.")
+    body = read_model(file, UpdateIn, mode="dry_run" if dry_run else mode)
+    if body.mode == "dry_run":
+        print_preview(within(ctx, lambda built: preview(built, body)), as_json=as_json)
         return
 
-    async def work(built: Context) -> tuple[UpdateAccepted, bool]:
-        found = await post(built, body, idempotency_key)
-        if wait and found[0].dispatch_id:
-            await watch(built, number_of(built.signer, DISPATCH, found[0].dispatch_id, "dispatch"))
-        return found
+    async def work(built: Context) -> tuple[UpdateAccepted, bool, bool]:
+        found, replayed = await post(built, body, idempotency_key)
+        if not wait or found.dispatch_id is None:
+            return found, replayed, True
+        number = number_of(built.signer, DISPATCH, found.dispatch_id, "dispatch")
+        return found, replayed, await watch(built, number, silent=as_json)
 
-    view, replayed = within(ctx, work)
+    view, replayed, worded = within(ctx, work)
+    _print_accepted(view, replayed=replayed, as_json=as_json)
+    if not worded:
+        raise Failure(
+            Exit.DIFFERS, f"It could not be worded; see: tidings updates show {view.update_id}"
+        )
+
+
+def _print_accepted(view: UpdateAccepted, *, replayed: bool, as_json: bool) -> None:
     if as_json:
         print_json(view.model_dump(mode="json"))
         return
     if replayed:
         typer.echo("Already sent: this is what was answered then.")
     if view.dispatch_id is None:
-        typer.echo(
-            f"Stored as a draft {view.update_id}; missing: {', '.join(view.missing) or 'nothing'}."
-        )
+        missing = f"missing: {', '.join(view.missing)}" if view.missing else "complete"
+        typer.echo(f"Kept as a draft, {missing}. Look: tidings drafts show {view.update_id}")
         return
     typer.echo(f"Accepted as {view.update_id}. Follow it: tidings report {view.dispatch_id}")
 
@@ -95,73 +125,3 @@ async def post(built: Context, body: UpdateIn, key: str | None) -> tuple[UpdateA
     await built.pool.execute(COMMAND_LINE_KEY_SQL, COMMAND_LINE, built.now())
     answered, replayed = await accept_once(built, body, attempt, actor=COMMAND_LINE)
     return UpdateAccepted.model_validate(answered.response), replayed
-
-
-def _print_preview(found: Preview, *, as_json: bool) -> None:
-    if as_json:
-        print_json(found.model_dump(mode="json"))
-        return
-    if found.missing:
-        typer.echo(f"A draft: {', '.join(found.missing)} missing, nothing would be sent.")
-    print_counts([row.model_dump(mode="json") for row in found.audience])
-    for item in found.lint:
-        typer.echo(f"{item.level}: {item.rule}: {item.detail}")
-    for rendering in found.renderings:
-        words = rendering.parts.get("text") or rendering.parts.get("body", "")
-        typer.echo(f"\n── {rendering.segment or 'public'} · {rendering.channel} " + "─" * 40)
-        if "subject" in rendering.parts:
-            typer.echo(f"Subject: {rendering.parts['subject']}\n")
-        typer.echo(words.strip())
-
-
-Dispatch = Annotated[str, typer.Argument(metavar="DISPATCH", help="Its id, dsp_…")]
-
-
-@dispatch_app.command("cancel")
-def cancel(ctx: typer.Context, dispatch: Dispatch, as_json: Json = False) -> None:
-    """Withdraw what has not left."""
-    _decide(ctx, dispatch, "cancel", lambda c, n, b: control.cancel(c, n, now=b.now()), as_json)
-
-
-@dispatch_app.command("pause")
-def pause(ctx: typer.Context, dispatch: Dispatch, as_json: Json = False) -> None:
-    """Hold what has not left."""
-    _decide(ctx, dispatch, "pause", lambda c, n, b: control.pause(c, n, now=b.now()), as_json)
-
-
-@dispatch_app.command("resume")
-def resume(ctx: typer.Context, dispatch: Dispatch, as_json: Json = False) -> None:
-    """Let a paused dispatch go on."""
-    _decide(ctx, dispatch, "resume", lambda c, n, _: control.resume(c, n), as_json)
-
-
-_DONE = {"cancel": "withdrawn", "pause": "held", "resume": "going on"}
-
-Act = Callable[[Connection, int, Context], Awaitable[control.Counts]]
-
-
-def _decide(ctx: typer.Context, dispatch: str, action: str, act: Act, as_json: bool) -> None:
-    async def decided(built: Context) -> control.Counts:
-        number = number_of(built.signer, DISPATCH, dispatch, "dispatch")
-
-        async def work(conn: Connection) -> control.Counts:
-            counts = await act(conn, number, built)
-            await note(
-                conn,
-                at=built.now(),
-                actor=COMMAND_LINE,
-                action=f"dispatch.{action}",
-                thing=dispatch,
-                detail={"changed": counts.changed},
-            )
-            return counts
-
-        return await in_transaction(built.pool, work, rng=built.rng)
-
-    counts = within(ctx, decided)
-    if as_json:
-        print_json({"changed": counts.changed, "deliveries": dict(counts.by_status)})
-        return
-    typer.echo(f"{counts.changed} {_DONE[action]}.")
-    for status, n in counts.by_status.items():
-        typer.echo(f"  {n} {status}")

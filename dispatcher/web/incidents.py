@@ -23,6 +23,7 @@ def _incident_columns(said: str) -> str:
     return f"""
 select i.id, i.source, i.external_id, i.severity, i.status, i.visibility, i.lead, i.started_at,
        i.resolved_at, coalesce(t.facts ->> 'title', i.subject_title) as title,
+       t.facts ->> 'next_update_by' as next_update_by,
        array(select c.external_id from component c where c.id = any(i.component_ids)
              order by c.external_id) as component_ids
 from incident i
@@ -150,6 +151,7 @@ def _incident(ctx: Context, row: asyncpg.Record) -> Incident:
         component_ids=row["component_ids"],
         started_at=row["started_at"],
         resolved_at=row["resolved_at"],
+        next_update_by=None if row["resolved_at"] else row["next_update_by"],
         page=incident_url(ctx, row["id"], row["visibility"]),
     )
 

@@ -43,7 +43,7 @@ class RenderingView(BaseModel):
 
 
 class Incident(BaseModel):
-    """One incident as it stands."""
+    """One incident as it stands. `next_update_by`: when its customers were promised to hear more."""
 
     id: str
     source: str
@@ -56,6 +56,7 @@ class Incident(BaseModel):
     component_ids: list[str]
     started_at: datetime
     resolved_at: datetime | None
+    next_update_by: datetime | None
     page: str
 
 
