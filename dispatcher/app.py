@@ -38,7 +38,7 @@ from dispatcher.pipeline import CONSUMERS, PIPELINE, URGENT_PRIORITY, Wire
 from dispatcher.rules.policy import load_policy
 from dispatcher.senders import PROVIDERS, sync_senders
 from dispatcher.watch import Watch, between_looks
-from dispatcher.web import keep_worker_metrics, make_runner, own_checks
+from dispatcher.web import has_admin, keep_worker_metrics, make_runner, own_checks
 from segments.rules import SHIPPED_RULES, load_rules
 from segments.store import ensure_segments
 from templates.render import check_templates
@@ -166,10 +166,18 @@ async def serve(ctx: Context, stop: asyncio.Event) -> None:
         site = web.TCPSite(runner, ctx.settings.web.host, ctx.settings.web.port)
         await site.start()
         log.info("web_listening", host=ctx.settings.web.host, port=ctx.settings.web.port)
+        await _tell_how_to_begin(ctx)
         watch = Watch(ctx, partial(own_checks, runner.app))
         await tick(watch.turn, every_s=between_looks(ctx.settings), stop=stop)
     finally:
         await runner.cleanup()
+
+
+async def _tell_how_to_begin(ctx: Context) -> None:
+    """How to make the first admin, as long as there is none. The link itself is no matter for a log."""
+    async with ctx.pool.acquire() as conn:
+        if not await has_admin(conn):
+            log.warning("no_admin_yet", run="tidings users create EMAIL --role admin")
 
 
 async def work(ctx: Context, stop: asyncio.Event) -> None:

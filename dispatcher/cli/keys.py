@@ -1,4 +1,4 @@
-"""API keys: create, list, revoke."""
+"""API keys: create, list, rotate, revoke."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -8,7 +8,17 @@ import typer
 
 from dispatcher.cli.base import Exit, Failure, Json, console, print_json, table, within
 from dispatcher.context import Context
-from dispatcher.web.keys import NewKey, StoredKey, create_key, list_keys, revoke_key
+from dispatcher.db import Connection, in_transaction
+from dispatcher.web.ids import USER
+from dispatcher.web.keys import (
+    NewKey,
+    StoredKey,
+    create_key,
+    list_keys,
+    lock_key,
+    revoke_key,
+    rotate_key,
+)
 from dispatcher.web.scopes import Scope
 
 app = typer.Typer(help="API keys.", no_args_is_help=True)
@@ -46,37 +56,60 @@ def create(
                 conn, name=name, scopes=scope or [Scope.UPDATES_WRITE], now=now, expires_at=ends
             )
 
-    made = within(ctx, work)
-    if as_json:
-        print_json({"id": made.id, "key": made.text})
-    else:
-        typer.echo(made.text)
-        typer.echo("Keep it now: it is not shown again.", err=True)
+    _print_made(within(ctx, work), as_json=as_json)
 
 
 @app.command("list")
 def show(ctx: typer.Context, as_json: Json = False) -> None:
     """All keys, never their secrets."""
 
-    async def work(built: Context) -> list[StoredKey]:
+    async def work(built: Context) -> list[tuple[StoredKey, str | None]]:
         async with built.pool.acquire() as conn:
-            return [key for key in await list_keys(conn) if key.id != COMMAND_LINE]
+            keys = await list_keys(conn)
+        public = built.signer.public_ids(USER)
+        return [(key, None if key.user_id is None else public(key.user_id)) for key in keys]
 
     keys = within(ctx, work)
     if as_json:
-        print_json([asdict(key) for key in keys])
+        print_json([{**asdict(key), "user_id": owner} for key, owner in keys])
         return
     rows = [
         (
             key.id,
             key.name,
             " ".join(key.scopes),
-            "revoked" if key.revoked_at else "",
+            _standing(key),
             f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never",
         )
-        for key in keys
+        for key, _ in keys
     ]
     console().print(table(("id", "name", "scopes", "", "last used"), rows))
+
+
+@app.command("rotate")
+def rotate(
+    ctx: typer.Context,
+    key_id: Annotated[str, typer.Argument(metavar="ID")],
+    *,
+    overlap_hours: Annotated[
+        int, typer.Option(help="How long the old key goes on working.", min=0, max=720)
+    ] = 24,
+    as_json: Json = False,
+) -> None:
+    """Replace a key by a new one like it. Both work for a while; the new one is shown once."""
+
+    async def rotated(built: Context) -> NewKey:
+        async def work(conn: Connection) -> NewKey:
+            old = await lock_key(conn, key_id)
+            if old is None:
+                raise Failure(Exit.USAGE, f"There is no key {key_id!r}; see: tidings keys list")
+            return await rotate_key(
+                conn, old, overlap=timedelta(hours=overlap_hours), now=built.now()
+            )
+
+        return await in_transaction(built.pool, work, rng=built.rng)
+
+    _print_made(within(ctx, rotated), as_json=as_json)
 
 
 @app.command("revoke")
@@ -90,3 +123,19 @@ def revoke(ctx: typer.Context, key_id: Annotated[str, typer.Argument(metavar="ID
     if not within(ctx, work):
         raise Failure(Exit.USAGE, f"There is no key {key_id!r} to revoke; see: tidings keys list")
     typer.echo(f"{key_id} is revoked.")
+
+
+def _standing(key: StoredKey) -> str:
+    if key.revoked_at:
+        return "revoked"
+    if key.replaced_by:
+        return f"replaced by {key.replaced_by}"
+    return f"until {key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else ""
+
+
+def _print_made(made: NewKey, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"id": made.id, "key": made.text})
+    else:
+        typer.echo(made.text)
+        typer.echo("Keep it now: it is not shown again.", err=True)

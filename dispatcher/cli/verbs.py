@@ -71,6 +71,8 @@ VERBS: Final = {
         "demo", "A banner token for one app user, valid for an hour: what your backend would make."
     ),
     "keys": Verb("keys", "API keys."),
+    "users": Verb("users", "People who work with Tidings, and what their role lets them do."),
+    "audit": Verb("audit", "Who did what to what, newest first."),
     "sources": Verb(
         "sources", "Systems that tell us of incidents: PagerDuty, Alertmanager and the like."
     ),

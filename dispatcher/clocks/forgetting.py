@@ -1,4 +1,9 @@
-"""Canaries of yesterday are removed, whole and a few at a time: a minute's message is no history."""
+"""What is no history is removed: canaries of yesterday, sessions and links that are long over.
+
+Canaries go whole and a few at a time.
+"""
+
+from datetime import datetime, timedelta
 
 from dispatcher.db import Connection
 from dispatcher.rules.canary import CANARY
@@ -6,6 +11,20 @@ from dispatcher.rules.canary import CANARY
 # A day has 1,440 of them, and so many turns.
 A_TURN = 20
 
+# A link to a report lives up to 30 days, and asks whose session made it.
+SESSIONS_KEPT = timedelta(days=31)
+LINKS_KEPT = timedelta(days=7)
+BRAKES_KEPT = timedelta(days=1)
+
+# What was asked for in a session is known by its key for 72 hours more.
+SESSIONS_SQL = """
+delete from api_key k
+where k.kind = 'session' and k.expires_at < $1
+  and not exists (select from idempotency i where i.api_key_id = k.id)
+"""
+LINKS_SQL = "delete from user_link where ends_at < $1"
+STATES_SQL = "delete from oidc_state where ends_at < $1"
+BRAKES_SQL = "delete from sign_in_brake where at < $1"
 OLD_SQL = """
 select k.update_id, k.incident_id, d.id as dispatch_id
 from canary_update k join dispatch d on d.update_id = k.update_id
@@ -26,6 +45,14 @@ WORDS_SQL = "delete from rendering where update_id = any($1::bigint[])"
 UPDATES_SQL = "delete from incident_update where id = any($1::bigint[])"
 CANARIES_SQL = "delete from canary_update where update_id = any($1::bigint[])"
 INCIDENTS_SQL = "delete from incident where id = any($1::bigint[])"
+
+
+async def forget_visits(conn: Connection, *, now: datetime) -> None:
+    """Remove sessions, one-time links and attempts to sign in that are over and no longer asked about."""
+    await conn.execute(SESSIONS_SQL, now - SESSIONS_KEPT)
+    await conn.execute(LINKS_SQL, now - LINKS_KEPT)
+    await conn.execute(STATES_SQL, now)
+    await conn.execute(BRAKES_SQL, now - BRAKES_KEPT)
 
 
 async def forget_canaries(conn: Connection) -> int:

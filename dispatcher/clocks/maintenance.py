@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from dispatcher.clocks.forgetting import forget_canaries
+from dispatcher.clocks.forgetting import forget_canaries, forget_visits
 from dispatcher.context import Context
 from dispatcher.db import in_transaction
 from dispatcher.intake.events import trim_events
@@ -30,6 +30,7 @@ async def maintain(ctx: Context) -> None:
         await conn.execute(GONE_WORKERS_SQL)
         await report.remove_expired(conn, now=now)
         await trim_events(conn, now=now)
+        await forget_visits(conn, now=now)
         await forget_troubles(conn, now=now)
         await trim(conn)
     await in_transaction(ctx.pool, forget_canaries, rng=ctx.rng)

@@ -28,6 +28,7 @@ create table user_link (
     used_at     timestamptz
 );
 create index user_link_by_user on user_link (user_id);
+create index user_link_by_age on user_link (ends_at);
 
 -- Who failed to sign in how often: by keyed hash of the e-mail, whether anybody here has it or not, and of the
 -- address they came from. So a lock tells nobody who works here.

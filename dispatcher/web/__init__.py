@@ -3,5 +3,6 @@
 from dispatcher.web.app import create_app, make_runner
 from dispatcher.web.health import own_checks
 from dispatcher.web.metrics import keep_worker_metrics
+from dispatcher.web.people.store import has_admin
 
-__all__ = ["create_app", "keep_worker_metrics", "make_runner", "own_checks"]
+__all__ = ["create_app", "has_admin", "keep_worker_metrics", "make_runner", "own_checks"]

@@ -1,6 +1,7 @@
 import pytest
 
-from dispatcher.config import ApiSettings, Settings
+from dispatcher.config import ApiSettings, Settings, WebSettings
+from tests.cli.conftest import on_database, shell, tidings
 from tests.web.conftest import anonymous, api, clock, ctx, listening, people, server
 from tests.web.conftest import web_settings as plain_settings
 
@@ -10,9 +11,12 @@ __all__ = [
     "clock",
     "ctx",
     "listening",
+    "on_database",
     "people",
     "plain_settings",
     "server",
+    "shell",
+    "tidings",
     "web_settings",
 ]
 
@@ -20,4 +24,6 @@ __all__ = [
 @pytest.fixture
 def web_settings(plain_settings: Settings) -> Settings:
     """All our people sign in from one address."""
-    return plain_settings.model_copy(update={"api": ApiSettings(sign_ins=1000)})
+    return plain_settings.model_copy(
+        update={"api": ApiSettings(sign_ins=1000), "web": WebSettings(port=0)}
+    )

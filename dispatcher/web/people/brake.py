@@ -33,7 +33,6 @@ RELEASE_SQL = "delete from sign_in_brake where key = $1"
 TAKE_BACK_SQL = """
 update sign_in_brake set failed = failed - 1, closed_to = $2 where key = $1 and failed > 0
 """
-FORGET_SQL = "delete from sign_in_brake where at < $1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +91,3 @@ async def release(conn: Connection, attempt: Attempt, *, now: datetime) -> None:
 async def reopen(conn: Connection, ctx: Context, email: str) -> None:
     """For who has a new password."""
     await conn.execute(RELEASE_SQL, _key(ctx, f"email {email}"))
-
-
-async def forget_old(conn: Connection, *, now: datetime) -> None:
-    """What no longer counts."""
-    await conn.execute(FORGET_SQL, now - FORGOTTEN_AFTER)

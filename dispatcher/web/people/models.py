@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic.types import StringConstraints
 
 from dispatcher.rules.roles import Role, Scope
@@ -11,6 +11,7 @@ from dispatcher.stages.accept.body import Name
 from dispatcher.web.lists import Page, PageQuery
 from dispatcher.web.people.passwords import LONGEST
 from segments.addresses import normalise_email
+from templates.facts import Moment
 
 Email = Annotated[
     str,
@@ -181,7 +182,7 @@ class AuditQuery(PageQuery):
     actor: Annotated[str, Field(max_length=200)] | None = None
     object: Annotated[str, Field(max_length=300)] | None = None
     action: Annotated[str, Field(max_length=100)] | None = None
-    since: AwareDatetime | None = None
+    since: Moment | None = None
 
 
 class AuditEntry(BaseModel):

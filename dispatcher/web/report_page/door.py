@@ -47,7 +47,7 @@ KEY_SQL: Final = """
 select k.id, k.scopes, k.kind, k.expires_at, k.user_id, u.role
 from api_key k left join users u on u.id = k.user_id
 where k.id = $1 and k.revoked_at is null and u.disabled_at is null
-  and (k.expires_at is null or k.expires_at > $2::timestamptz)
+  and (k.kind = 'session' or k.expires_at is null or k.expires_at > $2::timestamptz)
 """
 
 
@@ -119,7 +119,7 @@ async def post_link(call: Call[LinkIn, NoQuery]) -> Reply:
             account=body.account,
             hours=body.expires_in_hours,
             read_pii=call.caller.may(Scope.RECIPIENTS_READ_PII),
-            key_id=call.caller.key_id,
+            maker=call.caller,
         )
     return Reply(LinkView(url=link.url, expires_at=link.expires_at), status=201)
 

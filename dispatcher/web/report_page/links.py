@@ -1,6 +1,7 @@
 """Links that open one report for a while: the link itself is the right, so nothing is stored.
 
-A link holds what it grants, signed. It ends by itself, and with the key that made it.
+A link holds what it grants, signed. It ends by itself, and with the key that made it; one made in a
+session when the person is signed out everywhere, not when the session is merely over.
 """
 
 import base64
@@ -18,6 +19,7 @@ from dispatcher.ids import Signer
 from dispatcher.rules.problem import invalid, not_found
 from dispatcher.web.audit import note
 from dispatcher.web.ids import DISPATCH
+from dispatcher.web.keys import Caller
 
 DEFAULT_HOURS: Final = 72
 MAX_HOURS: Final = 720
@@ -108,7 +110,7 @@ async def make_link(
     account: str | None = None,
     hours: int = DEFAULT_HOURS,
     read_pii: bool = False,
-    key_id: str = "",
+    maker: Caller | None = None,
 ) -> Link:
     """A link to one report, or to one account (external id) in it, noted in the audit log.
 
@@ -127,12 +129,12 @@ async def make_link(
         account=number,
         read_pii=read_pii,
         until=(now + timedelta(hours=hours)).replace(microsecond=0),
-        key_id=key_id,
+        key_id=maker.key_id if maker else "",
     )
     await note(
         conn,
         at=now,
-        actor=f"key:{key_id}" if key_id else "cli",
+        actor=maker.actor if maker else "cli",
         action="report.link",
         thing=ctx.signer.public_id(DISPATCH, dispatch),
         detail={"account": account, "hours": hours, "addresses": read_pii},

@@ -1,0 +1,55 @@
+"""The audit log: who did what."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import orjson
+import typer
+
+from dispatcher.cli.base import Json, console, print_json, table, within
+from dispatcher.context import Context
+from dispatcher.web.people.audit_log import read_audit
+from dispatcher.web.people.models import AuditEntry, AuditQuery
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the verb."""
+    parent.command("audit")(audit)
+
+
+def audit(
+    ctx: typer.Context,
+    *,
+    actor: Annotated[str | None, typer.Option(help="user:usr_…, key:<id>, cli, …")] = None,
+    thing: Annotated[
+        str | None, typer.Option("--object", help="The id of what it was done to.")
+    ] = None,
+    action: Annotated[str | None, typer.Option(help="Such as update.post.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Not before this moment, UTC.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=100_000)] = 50,
+    as_json: Json = False,
+) -> None:
+    """Who did what to what, newest first."""
+    query = AuditQuery(
+        actor=actor, object=thing, action=action, since=since.replace(tzinfo=UTC) if since else None
+    )
+
+    async def work(built: Context) -> list[AuditEntry]:
+        async with built.pool.acquire() as conn:
+            return await read_audit(conn, query, before=None, limit=limit)
+
+    found = within(ctx, work)
+    if as_json:
+        print_json([entry.model_dump(mode="json") for entry in found])
+        return
+    rows = [
+        (
+            f"{entry.at:%Y-%m-%d %H:%M:%S}",
+            entry.actor,
+            entry.action,
+            entry.object,
+            orjson.dumps(entry.detail).decode() if entry.detail else "",
+        )
+        for entry in found
+    ]
+    console().print(table(("at (UTC)", "actor", "action", "object", "detail"), rows))
