@@ -8,6 +8,7 @@ from dispatcher.intake.shapes import Node, line, lines
 
 # Labels that may name a component; anything else would be a coincidence.
 _COMPONENT_LABELS: Final = ("component", "service", "app", "job", "alertname")
+_SAID_ALREADY: Final = frozenset({"alertname", "severity"})
 _STATES: Final = {"firing": True, "resolved": False}
 MOST_ALERTS: Final = 1000
 
@@ -54,12 +55,29 @@ def _alert(group: str, node: Node) -> Alert:
         key,
         lines(
             [
-                f"{line(name)} ({state.text()}, since {line(node.text('startsAt'), 40)})",
+                f"{line(name)} ({state.text()}, since {_since(node)})",
                 *(line(text, 500) for text in dict.fromkeys(told)),
+                line(", ".join(_labels(node))),
             ]
         ),
         firing=_STATES[state.text()],
     )
+
+
+def _since(node: Node) -> str:
+    """As people write it, where it is a time."""
+    try:
+        return f"{node.need('startsAt').moment():%Y-%m-%d %H:%M} UTC"
+    except MalformedError:
+        return line(node.text("startsAt"), 40)
+
+
+def _labels(node: Node) -> Iterator[str]:
+    """What tells this alert from the others of its group: which machine, which customer."""
+    labels = node.get("labels")
+    for name, value in labels.value.items() if labels else ():
+        if isinstance(value, str) and name not in _SAID_ALREADY and not name.startswith("__"):
+            yield f"{name}={value}"
 
 
 def _components(node: Node) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from dispatcher.db import Connection, one_row
 from dispatcher.intake.proof import as_bytes
+from dispatcher.intake.shapes import code
 
 # What fires again within an hour after its end has never really ended.
 SAME_INCIDENT_FOR: Final = timedelta(hours=1)
@@ -29,7 +30,7 @@ ENDED_SQL = "update intake_group set ended_at = $3 where source_id = $1 and key 
 
 def plain_id(key: str) -> str:
     """The sender's id of an incident as it is, or a short one where that is none for us."""
-    return key if _PLAIN_ID.fullmatch(key) and key == key.strip() else f"X-{_short(key)}"
+    return key if _PLAIN_ID.fullmatch(key) and key == key.strip() else f"X-{code(key)}"
 
 
 async def incident_of_group(
@@ -40,7 +41,7 @@ async def incident_of_group(
     A new one when the last one has been over for an hour, by what its alerts or a person said.
     """
     hashed = hashlib.sha256(as_bytes(key)).digest()
-    fresh_id = f"A-{_short(f'{now.isoformat()} {key}')}"
+    fresh_id = f"A-{code(f'{now.isoformat()} {key}')}"
     row = await one_row(conn, LOCK_GROUP_SQL, source_id, hashed, fresh_id, now)
     external_id: str = row["external_id"]
     over_since = row["ended_at"] or await conn.fetchval(RESOLVED_SQL, source_name, external_id)
@@ -50,8 +51,3 @@ async def incident_of_group(
     else:
         await conn.execute(ENDED_SQL, source_id, hashed, now if ended else None)
     return external_id
-
-
-def _short(key: str) -> str:
-    """Tells nothing of the key, which may hold names of machines."""
-    return hashlib.sha256(as_bytes(key)).hexdigest()[:10].upper()

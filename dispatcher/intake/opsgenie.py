@@ -13,7 +13,7 @@ from dispatcher.intake.model import (
     Reading,
     Request,
 )
-from dispatcher.intake.shapes import Node, line, lines, read_json
+from dispatcher.intake.shapes import Node, code, line, lines, read_json
 
 _OPENS: Final = frozenset({"create", "unacknowledge"})
 _ENDS: Final = frozenset({"close", "delete"})
@@ -34,7 +34,8 @@ def read(request: Request) -> Reading:
     alert = body.need("alert")
     ended = action.lower() in _ENDS
     return DraftProposal(
-        incident_key=alert.name("alertId"),
+        # Customers are told what to name when they call; nobody can read out a UUID.
+        incident_key=f"OG-{code(alert.name('alertId'))}",
         heading="Opsgenie: closed" if ended else "Opsgenie: opened",
         alerts=(Alert(_key(alert, action), _text(alert), firing=not ended),),
         ended=ended,

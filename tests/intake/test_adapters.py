@@ -176,6 +176,24 @@ def test_opsgenie_names_one_alert_in_milliseconds_and_nanoseconds() -> None:
     assert found.alerts[0].key.endswith("Close\n1795356000000000110")
 
 
+def test_what_customers_are_to_name_when_they_call_can_be_read_out() -> None:
+    opened, closed = (draft(Kind.OPSGENIE, payloads.opsgenie(act)) for act in ("Create", "Close"))
+    assert opened.incident_key == closed.incident_key
+    assert len(opened.incident_key) <= 14
+    other = payloads.opsgenie(alertId="ec03dad6-62c8-4c94-b38b-000000000002")
+    assert draft(Kind.OPSGENIE, other).incident_key != opened.incident_key
+
+
+def test_colleagues_read_since_when_and_on_which_machine_in_plain_words() -> None:
+    (first, _) = draft(Kind.ALERTMANAGER, payloads.alertmanager()).alerts
+    assert first.text.splitlines()[0] == "CheckoutSlow (firing, since 2026-11-22 14:00 UTC)"
+    assert first.text.splitlines()[-1] == "instance=db-a1"
+    odd = payloads.alert() | {"startsAt": "yesterday", "labels": {"n": 1, "__x__": "y"}}
+    (only,) = draft(Kind.ALERTMANAGER, payloads.alertmanager(odd)).alerts
+    assert "since yesterday" in only.text
+    assert "=" not in only.text
+
+
 def test_the_newest_update_of_statuspage_is_the_latest_whatever_the_order() -> None:
     body = payloads.statuspage(payloads.OPENED, payloads.RESOLVED)
     backwards = copy.deepcopy(body)
