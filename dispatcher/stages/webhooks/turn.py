@@ -32,7 +32,6 @@ log = structlog.get_logger(__name__)
 AT_ONCE: Final = 4
 """Messages under way to one endpoint, however many workers there are."""
 _TURN_S: Final = 30.0
-_LEASE_BEYOND_S: Final = 15.0
 ENDPOINT: Final = "whk"
 """Kind of an endpoint's public id."""
 
@@ -78,8 +77,8 @@ class Held:
 
 
 def lease_s(ctx: Context) -> float:
-    """For how long a message is held, in seconds: as long as a receiver may take, and a record."""
-    return ctx.settings.webhooks.timeout_s + _LEASE_BEYOND_S
+    """For how long a message is held, in seconds: while its receiver may answer, and a lease beyond."""
+    return ctx.settings.webhooks.timeout_s + ctx.settings.worker.lease_s
 
 
 async def run(ctx: Context, endpoint_id: int) -> None:
