@@ -1,7 +1,7 @@
 """Proposals into updates and drafts, by the one way in there is: the stage accept."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -9,12 +9,13 @@ import asyncpg
 
 from dispatcher import pipeline
 from dispatcher.context import Context
-from dispatcher.db import Connection, one_row
+from dispatcher.db import Connection
 from dispatcher.intake.groups import incident_of_group, plain_id
 from dispatcher.intake.masks import without_people
 from dispatcher.intake.model import ENDED, Alert, DraftProposal, Ignored, UpdateProposal
 from dispatcher.intake.shapes import line, lines, plain
 from dispatcher.intake.sources import Source
+from dispatcher.intake.standing import Standing, standing
 from dispatcher.intake.words import name_of, severity_of
 from dispatcher.rules.policy import Severity
 from dispatcher.rules.problem import RefusedError
@@ -31,30 +32,13 @@ from dispatcher.stages.accept import (
 from templates.facts import FactsPatch
 
 NOTE: Final = 6000
+NEVER_TOLD: Final = (
+    "All of it has ended, and nobody was told. To tell of it after all, set the status to resolved; "
+    "else discard this draft."
+)
 _TITLE: Final = 255
 _IMPACT: Final = 1000
 
-# The incident's row is locked, so that two events of one incident take turns.
-INCIDENT_SQL = """
-select id, status, resolved_at from incident where source = $1 and external_id = $2 for update
-"""
-STATE_SQL = """
-select exists (select from incident_update u where u.incident_id = $1
-               and u.state not in ('draft', 'cancelled')) as told,
-       (select u.severity from incident_update u where u.incident_id = $1 and u.state <> 'cancelled'
-        order by u.seq desc limit 1) as severity,
-       coalesce((select (u.facts ->> 'next_update_by')::timestamptz <= $2 from incident_update u
-                 where u.incident_id = $1 and u.state not in ('draft', 'cancelled')
-                 order by u.seq desc limit 1), false) as overdue
-"""
-# Those a person could still release: nothing newer is on its way.
-OPEN_DRAFTS_SQL = """
-select u.id, u.status, u.severity, u.visibility from incident_update u
-where u.incident_id = $1 and u.state = 'draft' and u.created_by = $2
-  and not exists (select from incident_update n where n.incident_id = $1 and n.seq > u.seq
-                  and n.state not in ('draft', 'cancelled'))
-order by u.seq desc
-"""
 KNOWN_COMPONENTS_SQL = """
 select external_id from component where external_id = any($1::text[]) and removed_at is null
 """
@@ -66,24 +50,6 @@ class Made:
 
     became: Literal["update", "draft", "extended"]
     accepted: AcceptedUpdate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Incident:
-    """How things stand.
-
-    `told`: whether anything has gone out. `overdue`: the promised time of the next update has passed.
-    `drafts`: the source's own open ones.
-    """
-
-    external_id: str
-    id: int | None = None
-    status: Status = "investigating"
-    is_over: bool = False
-    told: bool = False
-    overdue: bool = False
-    severity: Severity | None = None
-    drafts: Sequence[asyncpg.Record] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,20 +116,60 @@ class Proposer:
             return Ignored("the incident is over already")
         resolutions = [row for row in incident.drafts if row["status"] in ENDED]
         openings = [row for row in incident.drafts if row["status"] not in ENDED]
-        if not proposal.ended:
-            for row in resolutions:
-                await withdraw_draft(self.conn, row["id"], "It fires again", self.hand)
         note = _note(proposal, fresh)
-        for row in resolutions if proposal.ended else openings:
+        if proposal.ended:
+            return await self._end(incident, proposal, note, openings, resolutions)
+        for row in resolutions:
+            await withdraw_draft(self.conn, row["id"], "It fires again", self.hand)
+        made = await self._extend_one(incident, openings, proposal, note)
+        if made is not None:
+            return made
+        if not any(alert.firing for alert in fresh):
+            return Ignored("some alerts of the group have ended, and it still fires")
+        if incident.is_refused(severity_of(proposal.severity, self.source.defaults.severities)):
+            return Ignored("a person discarded the draft of this incident")
+        return await self._new_draft(incident, proposal, note)
+
+    async def _end(
+        self,
+        incident: Standing,
+        proposal: DraftProposal,
+        note: str,
+        openings: Sequence[asyncpg.Record],
+        resolutions: Sequence[asyncpg.Record],
+    ) -> Made | Ignored:
+        """Propose to tell of the end. Where nobody was told of trouble there is nothing to take back."""
+        made = await self._extend_one(incident, resolutions, proposal, note)
+        if made is not None:
+            return made
+        # What we never heard of may be known to customers all the same.
+        if incident.told or incident.id is None:
+            return await self._new_draft(incident, proposal, note)
+        for row in openings:
+            if not row["has_words"]:
+                await withdraw_draft(
+                    self.conn, row["id"], "It ended before anybody was told", self.hand
+                )
+        written = [row for row in openings if row["has_words"]]
+        made = await self._extend_one(incident, written, proposal, lines([note, NEVER_TOLD]))
+        return made or Ignored("nobody was told of it, so there is nothing to take back")
+
+    async def _extend_one(
+        self,
+        incident: Standing,
+        drafts: Sequence[asyncpg.Record],
+        proposal: DraftProposal,
+        note: str,
+    ) -> Made | None:
+        """Add to the newest of these drafts that is still one."""
+        for row in drafts:
             made = await self._extend(incident, row, proposal, note)
             if made is not None:
                 return made
-        if not proposal.ended and not any(alert.firing for alert in fresh):
-            return Ignored("some alerts of the group have ended, and it still fires")
-        return await self._new_draft(incident, proposal, note)
+        return None
 
     async def _extend(
-        self, incident: _Incident, row: asyncpg.Record, proposal: DraftProposal, note: str
+        self, incident: Standing, row: asyncpg.Record, proposal: DraftProposal, note: str
     ) -> Made | None:
         severity = self._severity(proposal.severity, incident)
         components = await self._components(proposal.components)
@@ -173,7 +179,7 @@ class Proposer:
         accepted = AcceptedUpdate(incident.id, row["id"], None, "draft", (), row["visibility"])
         return Made(became="extended", accepted=accepted)
 
-    async def _new_draft(self, incident: _Incident, proposal: DraftProposal, note: str) -> Made:
+    async def _new_draft(self, incident: Standing, proposal: DraftProposal, note: str) -> Made:
         chosen = self.source.defaults
         opens = not proposal.ended and not incident.told
         going_on: Status = "investigating" if incident.is_over else incident.status
@@ -190,26 +196,14 @@ class Proposer:
         )
         return await self._take_in(body, auto=auto)
 
-    async def _incident(self, external_id: str) -> _Incident:
-        row = await self.conn.fetchrow(INCIDENT_SQL, self.source.name, external_id)
-        if row is None:
-            return _Incident(external_id=external_id)
-        state = await one_row(self.conn, STATE_SQL, row["id"], self.now)
-        severity = state["severity"]
-        return _Incident(
-            external_id=external_id,
-            id=row["id"],
-            status=row["status"],
-            is_over=row["status"] in ENDED,
-            told=state["told"],
-            overdue=state["overdue"],
-            severity=None if severity is None else Severity(severity),
-            drafts=await self.conn.fetch(OPEN_DRAFTS_SQL, row["id"], self.actor),
+    async def _incident(self, external_id: str) -> Standing:
+        return await standing(
+            self.conn, self.source.name, external_id, actor=self.actor, now=self.now
         )
 
     async def _body(
         self,
-        incident: _Incident,
+        incident: Standing,
         proposal: UpdateProposal | DraftProposal,
         *,
         status: Status,
@@ -256,7 +250,7 @@ class Proposer:
         sent = accepted.dispatch_id is not None
         return Made(became="update" if sent else "draft", accepted=accepted)
 
-    def _severity(self, word: str, incident: _Incident) -> Severity:
+    def _severity(self, word: str, incident: Standing) -> Severity:
         chosen = self.source.defaults
         found = severity_of(word, chosen.severities)
         if found is not None:
@@ -274,9 +268,7 @@ class Proposer:
         known = {row["external_id"] for row in rows}
         return [name for name in wanted if name in known]
 
-    def _facts_of(
-        self, proposal: UpdateProposal, incident: _Incident, *, ended: bool
-    ) -> FactsPatch:
+    def _facts_of(self, proposal: UpdateProposal, incident: Standing, *, ended: bool) -> FactsPatch:
         """The sender's facts; what they leave out is taken from its words, then from what is prepared."""
         chosen = self.source.defaults
         first = chosen.prepared if chosen.prepared and not incident.told else FactsPatch()

@@ -147,7 +147,9 @@ async def test_a_promise_that_passed_while_it_waited_stands_in_the_way(
     assert (await desk.submit()).json["errors"][0]["pointer"] == "/facts/next_update_by"
 
 
-async def test_a_preview_takes_no_lock_that_who_posts_an_update_needs(api: Api, ctx: Context) -> None:
+async def test_a_preview_takes_no_lock_that_who_posts_an_update_needs(
+    api: Api, ctx: Context
+) -> None:
     desk = await Desk.with_draft(api, body(ctx))
     async with ctx.pool.acquire() as conn, conn.transaction():
         await conn.execute("select from incident for update")

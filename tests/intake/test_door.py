@@ -73,12 +73,15 @@ async def test_an_alert_opens_a_draft_that_tells_customers_nothing_of_the_machin
 async def test_a_resolved_alert_proposes_a_resolution_and_sends_nothing(
     api: Api, ctx: Context
 ) -> None:
-    send = await sending(ctx, await source(api, Kind.PAGERDUTY, **AUTO))
-    opened, over = await send(pagerduty()), await send(pagerduty("incident.resolved"))
-    assert (became(opened), became(over)) == ("draft", "draft")
-    assert opened.json["incident_id"] == over.json["incident_id"]
+    send = await sending(ctx, await source(api, Kind.PAGERDUTY, **AUTO, trust_titles=True))
+    told, over = (
+        await send(payloads.pagerduty_status_update()),
+        await send(pagerduty("incident.resolved")),
+    )
+    assert (became(told), became(over)) == ("update", "draft")
+    assert told.json["incident_id"] == over.json["incident_id"]
     assert [(row["state"], row["status"]) for row in await updates(ctx)] == [
-        ("draft", "investigating"),
+        ("accepted", "investigating"),
         ("draft", "resolved"),
     ]
 
@@ -107,20 +110,22 @@ async def test_two_alerts_of_one_group_make_one_incident_with_one_draft(
 async def test_a_group_that_ends_proposes_a_resolution_and_firing_again_withdraws_it(
     api: Api, ctx: Context, clock: MovableClock
 ) -> None:
-    send = await sending(ctx, await source(api, Kind.ALERTMANAGER, component_ids=["checkout"]))
+    words = {"title": "Payments are slow", "impact": "Some payments take a minute."}
+    send = await sending(ctx, await source(api, Kind.ALERTMANAGER, **AUTO, prepared=words))
     both = alert("a1"), alert("a2")
-    assert became(await send(alertmanager(*both))) == "draft"
+    assert became(await send(alertmanager(*both))) == "update"
     half = await send(alertmanager(alert("a1", firing=False), alert("a2")))
-    assert became(half) == "extended"
+    assert became(half) == "some alerts of the group have ended, and it still fires"
     assert (
         became(await send(alertmanager(*(alert(n, firing=False) for n in ("a1", "a2"))))) == "draft"
     )
     clock.move(timedelta(minutes=59))
     again = alert("a1") | {"startsAt": "2026-11-22T15:30:00Z"}
-    assert became(await send(alertmanager(again))) == "extended"
+    assert became(await send(alertmanager(again))) == "draft"
     assert [(row["state"], row["status"]) for row in await updates(ctx)] == [
-        ("draft", "investigating"),
+        ("accepted", "investigating"),
         ("cancelled", "resolved"),
+        ("draft", "investigating"),
     ]
     assert len(await incidents(ctx)) == 1
 

@@ -139,10 +139,9 @@ async def test_a_sender_that_makes_the_secret_gives_it_to_the_source(
     assert name in line
     rotated = await tidings(*line.split(), stdin=secret)
     assert rotated.code == 0, rotated.err
-    for number, body in enumerate(payloads.of_every_kind()[kind][:2]):
-        raw = orjson.dumps(body)
-        headers = proof(kind, secret, raw, ctx.now(), f"msg_{number}")
-        assert (await post(api, url, body, headers)).json["state"] == "draft"
+    body = payloads.of_every_kind()[kind][0]
+    headers = proof(kind, secret, orjson.dumps(body), ctx.now(), "msg_1")
+    assert (await post(api, url, body, headers)).json["state"] == "draft"
 
 
 async def test_statuspage_is_given_the_address_as_it_was_printed(
