@@ -8,7 +8,7 @@ from dispatcher.db import in_transaction
 from dispatcher.intake.events import trim_events
 from dispatcher.intake.troubles import forget_troubles
 from dispatcher.jobs import trim
-from dispatcher.stages import report
+from dispatcher.stages import report, webhooks
 
 KEEP_KEYS = timedelta(hours=72)
 
@@ -32,5 +32,6 @@ async def maintain(ctx: Context) -> None:
         await trim_events(conn, now=now)
         await forget_visits(conn, now=now)
         await forget_troubles(conn, now=now)
+        await webhooks.trim_log(conn, now=now)
         await trim(conn)
     await in_transaction(ctx.pool, forget_canaries, rng=ctx.rng)

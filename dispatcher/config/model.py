@@ -165,6 +165,7 @@ class WatchSettings(_Group):
     missing_receipts_s: PositiveFloat = 900
     transaction_s: PositiveFloat = 300
     queue_s: PositiveFloat = 900
+    webhook_s: PositiveFloat = 3600
 
 
 class CanarySettings(_Group):

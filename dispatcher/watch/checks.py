@@ -77,6 +77,7 @@ def standing(facts: Facts | None, limits: WatchSettings) -> list[Check]:
         *_senders(facts),
         *_canaries(facts),
         *_sources(facts),
+        *_webhooks(facts, limits),
     ]
 
 
@@ -211,6 +212,31 @@ def _sources(facts: Facts) -> Iterator[Check]:
         "none",
         f"{facts.silent} have said nothing for longer than their silent_after",
         "see tidings sources list, and whether the sender still sends",
+    )
+
+
+def _webhooks(facts: Facts, limits: WatchSettings) -> Iterator[Check]:
+    webhooks = facts.webhooks
+    yield _unless(
+        webhooks.disabled,
+        "disabled webhooks",
+        "none but by a person",
+        f"{webhooks.disabled} failed for five days or answered 410, and are told nothing any more",
+        "see tidings webhooks list; mend the receiver and enable it, or disable it yourself",
+    )
+    yield _age(
+        "failing webhooks",
+        webhooks.failing_s,
+        limits.webhook_s,
+        "a receiver has done nothing but fail for",
+        "see tidings webhooks list, then tidings webhooks log",
+    )
+    yield _age(
+        "late webhooks",
+        webhooks.late_s,
+        limits.webhook_s,
+        "a message to a receiver has been due for",
+        "see whether workers run, and whether the receiver takes its time",
     )
 
 

@@ -26,6 +26,7 @@ from dispatcher.watch.sql import (
     TRANSACTION_SQL,
     UNHEARD_SQL,
     UNLINKED_SQL,
+    WEBHOOKS_SQL,
     WORKERS_SQL,
 )
 
@@ -71,6 +72,15 @@ class Canary:
     silent_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Webhooks:
+    """How many endpoints nobody but we disabled, for how long one fails, and how long one has waited."""
+
+    disabled: int
+    failing_s: float
+    late_s: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """One look. Ages are seconds, zero where nothing waits; a channel without a sender is not in `tokens`.
@@ -98,6 +108,7 @@ class Facts:
     canaries: Mapping[ChannelKind, Canary]
     refused: Mapping[str, int]
     silent: int
+    webhooks: Webhooks
 
     @property
     def oldest_s(self) -> float:
@@ -144,6 +155,7 @@ async def look(conn: Connection, settings: Settings, *, now: datetime) -> Facts:
             },
             refused={row["kind"]: row["n"] for row in await conn.fetch(REFUSED_SQL, now)},
             silent=await conn.fetchval(SILENT_SQL, now),
+            webhooks=_webhooks(await one_row(conn, WEBHOOKS_SQL), now),
         )
 
 
@@ -154,6 +166,10 @@ _MOVING: Final = (
     SliceState.AMBIGUOUS,
 )
 _QUEUED: Final = frozenset({SliceState.WAITING, SliceState.RELEASED})
+
+
+def _webhooks(row: asyncpg.Record, now: datetime) -> Webhooks:
+    return Webhooks(row["disabled"], _age(row["failing"], now), _age(row["due"], now))
 
 
 def _slices(rows: Sequence[asyncpg.Record]) -> dict[SliceState, int]:

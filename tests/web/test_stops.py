@@ -109,6 +109,11 @@ _SOURCE = """with made as (insert into source (kind, name, defaults, created_at)
                   values ('pagerduty', 'pager', '{"silent_after": "30min"}', $1) returning id)"""
 
 
+_WEBHOOK = """with made as (insert into webhook_endpoint
+                   (url, events, created_at, created_by, failing_since)
+                   values ('https://x', '{{}}', $1::timestamptz, 'cli', {failing}) returning id)"""
+
+
 @dataclass(frozen=True)
 class Stop:
     """One thing that may stand still: how, from when on, and what is said of it."""
@@ -137,6 +142,13 @@ STOPS = [
     Stop("email receipts", since(_SENT.format(channel=1)), 900, "has said nothing since"),
     Stop("sms receipts", since(_SENT.format(channel=2)), 900, "has said nothing since"),
     Stop("silent sources", since(f"{_SOURCE} select 1 from made"), 1800, "1 have said nothing"),
+    Stop("failing webhooks", since(f"{_WEBHOOK.format(failing='$1')} select 1 from made"), 3600,
+         "has done nothing but fail for"),
+    Stop("late webhooks", since(f"{_WEBHOOK.format(failing='null')}, event as (insert into webhook_event"
+                                " (type, data, at) values ('x', '{}', $1) returning id)"
+                                " insert into webhook_delivery (event_id, endpoint_id, due_at)"
+                                " select event.id, made.id, $1 from event, made"), 3600,
+         "has been due for"),
     Stop("email canary", ago("insert into canary values (1, 60, '', clock_timestamp()"
                              " - make_interval(secs => $1::float8))"), 180,
          "the newest canary that arrived set out"),
@@ -151,6 +163,10 @@ AT_ONCE = [
          "stopped for 9 s more (account problem)"),
     Stop("email sender", now("update sender set paused_why = 'provider_unclear', trips = 1"
                              " where channel = 1"), 0, "on probation (provider unclear)"),
+    Stop("disabled webhooks", since("insert into webhook_endpoint (url, events, created_at, created_by,"
+                                    " disabled_at, disabled_why)"
+                                    " values ('https://x', '{}', $1, 'cli', $1, 'gone')"), 0,
+         "1 failed for five days or answered 410"),
     Stop("refused sources", since(f"{_SOURCE} insert into source_trouble (source_id, kind, since, last_at, n,"
                                 " untold) select id, 'forged', $1, $1, 7, 0 from made"), 0,
          "the last within the hour: 7 forged"),

@@ -34,9 +34,10 @@ select * from webhook_endpoint where $1::bigint is null or id > $1 order by id l
 CHANGE_SQL = """
 update webhook_endpoint set url = $2, events = $3, description = $4 where id = $1 returning *
 """
+# A person may say of what was disabled without one that it is to stay so.
 DISABLE_SQL = """
-update webhook_endpoint set disabled_at = $2, disabled_why = $3
-where id = $1 and disabled_at is null returning *
+update webhook_endpoint set disabled_at = coalesce(disabled_at, $2), disabled_why = $3::text
+where id = $1 and (disabled_at is null or $3::text = 'person' and disabled_why <> 'person') returning *
 """
 # What waited is tried at once: it may be what it was disabled for that is mended.
 ENABLE_SQL = """
