@@ -74,9 +74,12 @@ create policy own on incident using (not canary and (
     visibility in ('public', 'customers')
     or exists (select from incident_update u join account_update t on t.update_id = u.id
                where u.incident_id = incident.id and t.account_id = any(array(select own_accounts())))));
-create policy own on rendering
-    using (account_id is null and exists (select from incident_update u where u.id = rendering.update_id)
-           or account_id in (select own_accounts()));
+-- The words of a segment may be for colleagues alone, and hold what was noted for them.
+create policy own on rendering using (
+    exists (select from incident_update u where u.id = rendering.update_id)
+    and (account_id is null or account_id in (select own_accounts()))
+    and (segment = '' or segment in (select a.segment from account a
+                                     where a.id = any(array(select own_accounts())))));
 create policy own on dispatch using (exists (
     select from account_update t
     where t.update_id = dispatch.update_id and t.account_id = any(array(select own_accounts()))));

@@ -67,8 +67,11 @@ RENDERINGS = (
     "select segment, channel, locale, parts, slots, units from rendering where update_id = $1"
 )
 RENDERINGS_SQL = f"{RENDERINGS} order by channel, segment, locale, id"
+# The words of a segment may be for colleagues alone, and hold what was noted for them.
 OWN_RENDERINGS_SQL = f"""
-{RENDERINGS} and (account_id is null or account_id {OWN_ACCOUNT}) order by channel, segment, locale, id
+{RENDERINGS} and (account_id is null or account_id {OWN_ACCOUNT})
+  and (segment = '' or segment in (select a.segment from account a where a.id {OWN_ACCOUNT}))
+order by channel, segment, locale, id
 """
 
 
