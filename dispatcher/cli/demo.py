@@ -68,15 +68,22 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave it running until Ctrl-C, and say how to use it.")
     ] = False,
+    empty: Annotated[
+        bool,
+        typer.Option(
+            "--empty", help="No customers, no updates: to try the API on. Ctrl-C ends it."
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Same seed, same customers and same luck.")] = 1,
 ) -> None:
     """See it work: sandbox, web, two workers, 2,000 people, three updates, the report. No data stays."""
-    execute(_demo(keep=keep, seed=seed))
+    execute(_demo(keep=keep, empty=empty, seed=seed))
 
 
-async def _demo(*, keep: bool, seed: int) -> None:
+async def _demo(*, keep: bool, empty: bool, seed: int) -> None:
     async with until_stopped() as stop:
-        play = asyncio.create_task(_play(stop, keep=keep, seed=seed))
+        going = _open(stop) if empty else _play(stop, keep=keep, seed=seed)
+        play = asyncio.create_task(going)
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([play, stopping], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -86,6 +93,17 @@ async def _demo(*, keep: bool, seed: int) -> None:
                 await play
             return
         await play
+
+
+async def _open(stop: asyncio.Event) -> None:
+    typer.echo("Starting a database, the sandbox providers, web and two workers …")
+    async with house(hold_port=True) as home, aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+        await until_ready(home.built, session)
+        _say_it_is_kept(home)
+        typer.echo("\nIn another terminal; docs/api.md goes on from here:\n")
+        typer.echo(f"export TIDINGS_CONFIG={home.settings_file}")
+        typer.echo(f"export TIDINGS_PUBLIC_URL={home.url}")
+        _refuse_an_end(home, await home.children.wait(stop))
 
 
 async def _play(stop: asyncio.Event, *, keep: bool, seed: int) -> None:
@@ -269,9 +287,13 @@ def _cells(report: DispatchReport) -> tuple[object, ...]:
     )
 
 
-def _say_how_to_use(home: House, key: str, user: str) -> None:
+def _say_it_is_kept(home: House) -> None:
     typer.echo("\n── It keeps running; Ctrl-C ends it and removes everything " + "─" * 11 + "\n")
     typer.echo(f"What people received   {home.sandbox_url}/sandbox/")
+
+
+def _say_how_to_use(home: House, key: str, user: str) -> None:
+    _say_it_is_kept(home)
     typer.echo(f"In-app banner          {home.url}/demo/banner?user={user}")
     typer.echo(f"API                    {home.url}/v1/incidents (with the key below)")
     typer.echo(f"Metrics                {home.url}/metrics")

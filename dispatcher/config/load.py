@@ -20,7 +20,14 @@ _FROM_FILE: Final = "secret file"
 CONFIG_FILE: Final = Path("tidings.toml")
 # Read by the test suite and the entry point, not settings of the program.
 _NOT_SETTINGS: Final = frozenset(
-    {"TIDINGS_CONFIG", "TIDINGS_TEST_PG", "TIDINGS_CONTRACT_SPECS", "TIDINGS_KEY"}
+    {
+        "TIDINGS_CONFIG",
+        "TIDINGS_TEST_PG",
+        "TIDINGS_CONTRACT_SPECS",
+        "TIDINGS_INTAKE_SAMPLES",
+        "TIDINGS_FUZZ_BODIES",
+        "TIDINGS_KEY",
+    }
 )
 
 
