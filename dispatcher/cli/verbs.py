@@ -77,6 +77,9 @@ VERBS: Final = {
         "sources", "Systems that tell us of incidents: PagerDuty, Alertmanager and the like."
     ),
     "intake": Verb("intake", "What sources sent lately, what it became, and processing it again."),
+    "webhooks": Verb(
+        "webhooks", "Where your systems are told of what happens here, and what came of it."
+    ),
     "import": Verb(
         "customers",
         "Import customers from .csv or .jsonl: all of a file, or with --continue its good rows.",
