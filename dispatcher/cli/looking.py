@@ -1,5 +1,7 @@
 """A preview in a terminal: of a draft, or of an update that is not posted."""
 
+from collections.abc import Mapping
+
 import typer
 
 from dispatcher.cli.audience import print_counts
@@ -38,18 +40,22 @@ def summed_up(totals: Totals) -> str:
 
 
 def _print_rendering(rendering: PreviewRendering) -> None:
-    words = rendering.parts.get("text") or rendering.parts.get("body", "")
     size = ""
     if rendering.sms:
         least, most = rendering.sms.segments_minimum, rendering.sms.segments_maximum
         size = f" · {rendering.sms.encoding}, {_span(str(least), str(most))} segments"
     elif rendering.weighted_length is not None:
         size = f" · {rendering.weighted_length} of 280"
-    head = f"── {rendering.segment or 'public'} · {rendering.channel}{size} "
-    typer.echo(f"\n{head}" + "─" * 40)
-    if "subject" in rendering.parts:
-        typer.echo(f"Subject: {rendering.parts['subject']}\n")
-    typer.echo(words.strip())
+    print_words(f"{rendering.segment or 'public'} · {rendering.channel}{size}", rendering.parts)
+
+
+def print_words(head: str, parts: Mapping[str, str]) -> None:
+    """One wording as text, under a line that says whose it is."""
+    typer.echo(f"\n{f'── {head} ':─<79}")
+    for name in ("subject", "title"):
+        if name in parts:
+            typer.echo(f"{name.capitalize()}: {parts[name]}\n")
+    typer.echo((parts.get("text") or parts.get("body", "")).strip())
 
 
 def _span(least: str, most: str) -> str:

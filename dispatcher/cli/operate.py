@@ -1,9 +1,8 @@
-"""Setting up and looking after an installation: migrate, doctor, channels."""
+"""Setting up and looking after an installation: migrate, doctor."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Any
 
 import typer
 
@@ -11,31 +10,20 @@ from dispatcher.cli.base import (
     Exit,
     Failure,
     Json,
-    console,
     execute,
     print_json,
     settings_of,
-    table,
-    within,
 )
 from dispatcher.cli.doctor import Finding, Mark, examine
 from dispatcher.config import Settings
-from dispatcher.context import Context
 from dispatcher.db import Pool, migrate, open_pool
 from dispatcher.embedded import embedded_postgres
-
-CHANNELS_SQL = """
-select channel, provider, identity, configured, limits, paused_until, paused_why from sender
-order by channel, configured desc, id
-"""
-_CHANNEL_NAMES = {1: "email", 2: "sms", 3: "social", 4: "banner"}
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command("migrate")(migrate_verb)
     app.command("doctor")(doctor)
-    app.command("channels")(channels)
 
 
 @asynccontextmanager
@@ -93,45 +81,3 @@ def _print_findings(findings: list[Finding]) -> None:
         typer.echo(f"{finding.mark.value:<5} {finding.what}: {finding.detail}")
         if finding.mend:
             typer.echo(f"      → {finding.mend}")
-
-
-def channels(ctx: typer.Context, as_json: Json = False) -> None:
-    """Every sender: configured or not, its limits, and whether it is paused and why."""
-
-    async def work(built: Context) -> list[dict[str, Any]]:
-        rows = await built.pool.fetch(CHANNELS_SQL)
-        now = built.now()
-        return [
-            {
-                "channel": _CHANNEL_NAMES[row["channel"]],
-                "provider": row["provider"],
-                "from": row["identity"],
-                "configured": row["configured"],
-                "limits": row["limits"],
-                "paused_until": row["paused_until"]
-                if row["paused_until"] and row["paused_until"] > now
-                else None,
-                "paused_why": row["paused_why"],
-            }
-            for row in rows
-        ]
-
-    found = within(ctx, work)
-    if as_json:
-        print_json(found)
-        return
-    rows = [
-        (
-            row["channel"],
-            row["provider"],
-            row["from"],
-            "yes" if row["configured"] else "no: its deliveries are unreachable",
-            ", ".join(f"{item['count']}/{item['seconds']}s" for item in row["limits"]),
-            f"until {row['paused_until']:%H:%M:%S} ({row['paused_why']})"
-            if row["paused_until"]
-            else "",
-        )
-        for row in found
-    ]
-    columns = ("channel", "provider", "from", "configured", "limits", "paused")
-    console().print(table(columns, rows))

@@ -41,16 +41,21 @@ VERBS: Final = {
         "operate", "Look at everything that must be right, and say how to mend what is not."
     ),
     "channels": Verb(
-        "operate", "Every sender: configured or not, its limits, and whether it is paused and why."
+        "lookup",
+        "Every channel: configured or not, its limits and what is left of them, paused or not and why.",
     ),
     "send": Verb(
         "update",
         "Send an update: the body of POST /v1/updates, as YAML or JSON. Sending it twice sends it once.",
     ),
+    "drafts": Verb("drafts", "What waits for somebody to write, send or discard it."),
     "dispatch": Verb(
         "dispatches", "One update on its way: look at it, pause, resume or cancel it."
     ),
     "deliveries": Verb("dispatches", "Each message of a dispatch and what became of it."),
+    "exports": Verb("exports", "All deliveries of a dispatch as a file, made by a worker."),
+    "incidents": Verb("incidents", "What happens, and when its customers hear more."),
+    "updates": Verb("incidents", "What was said about an incident."),
     "watch": Verb(
         "watch",
         "Follow a dispatch until it is over; --json prints a line whenever something has moved.",
@@ -85,6 +90,13 @@ VERBS: Final = {
         "Import customers from .csv or .jsonl: all of a file, or with --continue its good rows.",
     ),
     "audience": Verb("audience", "Who would be told by an update, and why."),
+    "accounts": Verb("records", "Customers, and what decides whether they are told."),
+    "contacts": Verb("records", "People at customers, and how they are reached."),
+    "components": Verb("records", "Parts of the product that can break."),
+    "segments": Verb("lookup", "Kinds of customers, and what makes an account one."),
+    "templates": Verb("lookup", "The words of each segment and channel."),
+    "suppressions": Verb("suppressing", "Addresses that must not be used, and why."),
+    "problems": Verb("lookup", "What the API's refusals mean, and what to do."),
 }
 
 

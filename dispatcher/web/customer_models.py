@@ -1,9 +1,12 @@
 """What the API answers about customers."""
 
 from datetime import datetime, time
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, WithJsonSchema
+
+# Of no zone but the person's own: what JSON Schema calls a time has one.
+ClockTime = Annotated[time, WithJsonSchema({"type": "string", "examples": ["22:00:00"]})]
 
 
 class Stored(BaseModel):
@@ -39,6 +42,17 @@ class Account(BaseModel):
     removed_at: datetime | None
 
 
+class AccountLine(BaseModel):
+    """An account in a list. `manager_name` is null without recipients:read_pii."""
+
+    external_id: str
+    name: str
+    segment: str
+    region: str
+    manager_name: str | None
+    removed_at: datetime | None
+
+
 class Reach(BaseModel):
     """One address of a contact, and whether it may be used."""
 
@@ -68,10 +82,30 @@ class Contact(BaseModel):
     wishes: list[Wish]
     locale: str
     time_zone: str
-    quiet_from: time | None
-    quiet_until: time | None
+    quiet_from: ClockTime | None
+    quiet_until: ClockTime | None
     created_at: datetime
     updated_at: datetime
+    removed_at: datetime | None
+
+
+class ContactLine(BaseModel):
+    """A person in a list, and the channels on which they have an address. `name` as in Contact."""
+
+    external_id: str
+    account: str
+    name: str | None
+    roles: list[str]
+    channels: list[str]
+    removed_at: datetime | None
+
+
+class ComponentLine(BaseModel):
+    """A part of the product in a list."""
+
+    external_id: str
+    name: str
+    public_name: str
     removed_at: datetime | None
 
 

@@ -168,15 +168,41 @@ class ChannelList(BaseModel):
     data: list[ChannelView]
 
 
+class SegmentRule(BaseModel):
+    """Accounts that meet all of `when` belong to the segment; nothing: whoever is left."""
+
+    name: str
+    when: list[dict[str, Any]]
+
+
 class SegmentView(BaseModel):
-    """One segment; `always` segments are told of every incident."""
+    """One segment with the rules that lead to it; `always` segments are told of every incident."""
 
     name: str
     always: bool
     accounts: int
+    rules: list[SegmentRule]
 
 
 class SegmentList(BaseModel):
     """All segments in the order in which their rules are tried."""
 
     data: list[SegmentView]
+
+
+class TemplateView(BaseModel):
+    """Whose `voice` a segment reads on a channel, and the file with its words.
+
+    `segment` is null for what is public.
+    """
+
+    channel: str
+    segment: str | None
+    voice: str
+    file: str
+
+
+class TemplateList(BaseModel):
+    """The words of every channel and segment."""
+
+    data: list[TemplateView]

@@ -1,4 +1,4 @@
-"""What this installation has: channels with what is left of their limits, and segments."""
+"""What this installation has: channels with what is left of their limits, segments, and words."""
 
 from collections import defaultdict
 
@@ -9,8 +9,20 @@ from channels.pacing import BucketState, Limit, units_left
 from dispatcher.rules.canary import CANARY
 from dispatcher.rules.own import OWN_ACCOUNT
 from dispatcher.web.answers import Reply
-from dispatcher.web.models import ChannelList, ChannelView, SegmentList, SegmentView, Sender, Window
+from dispatcher.web.models import (
+    ChannelList,
+    ChannelView,
+    SegmentList,
+    SegmentRule,
+    SegmentView,
+    Sender,
+    TemplateList,
+    TemplateView,
+    Window,
+)
 from dispatcher.web.routing import Plain
+from segments.rules import Rules
+from templates.words import voice
 
 SENDERS_SQL = """
 select id, channel, provider, identity, configured, limits, paused_until, paused_why from sender
@@ -88,9 +100,42 @@ async def list_segments(call: Plain) -> Reply:
         SegmentList(
             data=[
                 SegmentView(
-                    name=name, always=name in rules.always_segments, accounts=counts.get(name, 0)
+                    name=name,
+                    always=name in rules.always_segments,
+                    accounts=counts.get(name, 0),
+                    rules=_leading_to(name, rules),
                 )
                 for name in rules.segments
             ]
         )
     )
+
+
+def _leading_to(segment: str, rules: Rules) -> list[SegmentRule]:
+    return [
+        SegmentRule(
+            name=rule.name,
+            when=[
+                item.model_dump(mode="json", by_alias=True, exclude_unset=True)
+                for item in rule.conditions
+            ],
+        )
+        for rule in rules.rules
+        if rule.segment == segment
+    ]
+
+
+async def list_templates(call: Plain) -> Reply:
+    """Whose words each segment reads on each channel; segments of your own read a small customer's."""
+    named = [
+        TemplateView(
+            channel=kind, segment=segment, voice=voice(segment), file=f"{kind}/{voice(segment)}.j2"
+        )
+        for kind in ChannelKind
+        if kind is not ChannelKind.SOCIAL
+        for segment in call.ctx.segment_rules.segments
+    ]
+    public = TemplateView(
+        channel=ChannelKind.SOCIAL, segment=None, voice="public", file="social/public.j2"
+    )
+    return Reply(TemplateList(data=[*named, public]))

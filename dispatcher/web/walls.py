@@ -81,6 +81,7 @@ DECISIONS: Final[Mapping[str, Decision]] = {
     "report_account_page": _OWN,
     "list_segments": _OWN,
     "list_channels": _HARMLESS,
+    "list_templates": _HARMLESS,
     "get_me": _HARMLESS,
     "post_password": _HARMLESS,
     "end_session": _HARMLESS,

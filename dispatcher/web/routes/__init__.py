@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from dispatcher.web.customer_lists import CUSTOMER_LIST_ROUTES
 from dispatcher.web.drafts.routes import DRAFT_ROUTES
 from dispatcher.web.intake.routes import INTAKE_ROUTES
 from dispatcher.web.people.routes import PEOPLE_ROUTES
@@ -20,6 +21,7 @@ ROUTES: Final = (
     *DRAFT_ROUTES,
     *DISPATCH_ROUTES,
     *CUSTOMER_ROUTES,
+    *CUSTOMER_LIST_ROUTES,
     *INTAKE_ROUTES,
     *WEBHOOK_ROUTES,
     *PEOPLE_ROUTES,

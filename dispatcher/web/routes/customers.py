@@ -1,4 +1,4 @@
-"""Customers, segments, channels, suppressions."""
+"""Customers, segments, channels, suppressions, templates."""
 
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from dispatcher.web.lists import PageQuery
 from dispatcher.web.models import (
     ChannelList,
     SegmentList,
+    TemplateList,
 )
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.routing import Route
@@ -99,5 +100,13 @@ CUSTOMER_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         overview.list_segments,
         NoQuery,
         SegmentList,
+    ),
+    get(
+        "/v1/templates",
+        "list_templates",
+        Scope.INCIDENTS_READ,
+        overview.list_templates,
+        NoQuery,
+        TemplateList,
     ),
 )

@@ -1,0 +1,136 @@
+"""What this installation is made of: channels, segments, words, and the problems it names."""
+
+import difflib
+from typing import Annotated
+
+import typer
+
+from dispatcher.cli.asking import answer_to
+from dispatcher.cli.base import Exit, Failure, Json, print_json
+from dispatcher.cli.listing import print_model, print_rows
+from dispatcher.web.models import ChannelList, ChannelView, SegmentList, Sender, TemplateList
+from dispatcher.web.problems import PROBLEMS
+
+segments_app = typer.Typer(
+    help="Kinds of customers, and what makes an account one.", no_args_is_help=True
+)
+templates_app = typer.Typer(help="The words of each segment and channel.", no_args_is_help=True)
+problems_app = typer.Typer(
+    help="What the API's refusals mean, and what to do.", no_args_is_help=True
+)
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the verb and the groups."""
+    parent.command("channels")(channels)
+    parent.add_typer(segments_app, name="segments")
+    parent.add_typer(templates_app, name="templates")
+    parent.add_typer(problems_app, name="problems")
+
+
+def channels(ctx: typer.Context, as_json: Json = False) -> None:
+    """Every channel: configured or not, its limits and what is left of them, paused or not and why."""
+    found = answer_to(ctx, ChannelList, "list_channels")
+    if as_json:
+        print_model(found)
+        return
+    rows = [
+        (channel.channel, sender.provider, sender.identity, _state(channel, sender), _left(sender))
+        for channel in found.data
+        for sender in channel.senders
+    ]
+    columns = ("channel", "provider", "from", "state", "left of its limits")
+    print_rows(columns, rows, none="There is no channel.")
+
+
+def _state(channel: ChannelView, sender: Sender) -> str:
+    if not channel.configured:
+        return "not configured: its deliveries are unreachable"
+    if sender.paused_until:
+        return f"paused until {sender.paused_until:%H:%M:%S} UTC ({sender.paused_why})"
+    return "ready"
+
+
+def _left(sender: Sender) -> str:
+    return ", ".join(f"{item.left} of {item.limit} in {item.seconds} s" for item in sender.windows)
+
+
+@segments_app.command("list")
+def list_segments(ctx: typer.Context, as_json: Json = False) -> None:
+    """Segments with their sizes and rules; the first rule that fits an account decides."""
+    found = answer_to(ctx, SegmentList, "list_segments")
+    if as_json:
+        print_model(found)
+        return
+    rows = [
+        (
+            row.name,
+            row.accounts,
+            "always" if row.always else "",
+            "\n".join(f"{rule.name}: {_words(rule.when)}" for rule in row.rules),
+        )
+        for row in found.data
+    ]
+    columns = ("segment", "accounts", "told", "by rule")
+    print_rows(columns, rows, none="There is no segment.", right=("accounts",))
+
+
+def _words(when: list[dict[str, object]]) -> str:
+    if not when:
+        return "everybody else"
+    return " and ".join(
+        " ".join(
+            [str(item["attribute"]), *(f"{n} {v}" for n, v in item.items() if n != "attribute")]
+        )
+        for item in when
+    )
+
+
+@templates_app.command("list")
+def list_templates(ctx: typer.Context, as_json: Json = False) -> None:
+    """Whose words each segment reads on each channel, and the file they stand in."""
+    found = answer_to(ctx, TemplateList, "list_templates")
+    if as_json:
+        print_model(found)
+        return
+    rows = [(row.channel, row.segment or "everybody", row.voice, row.file) for row in found.data]
+    print_rows(("channel", "segment", "reads the words of", "file"), rows, none="No words.")
+
+
+@problems_app.command("list")
+def list_problems(as_json: Json = False) -> None:
+    """All kinds of refusals."""
+    if as_json:
+        print_json([_problem(kind) for kind in PROBLEMS])
+        return
+    rows = [(kind, row.status, row.title) for kind, row in PROBLEMS.items()]
+    print_rows(("kind", "status", "title"), rows, none="")
+
+
+@problems_app.command("explain")
+def explain(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="The last part of a problem's type.")],
+    as_json: Json = False,
+) -> None:
+    """What a refusal means, and what to do about it."""
+    name = kind.rstrip("/").rpartition("/")[2]
+    if name not in PROBLEMS:
+        near = difflib.get_close_matches(name, PROBLEMS, n=1)
+        hint = f"did you mean {near[0]}?" if near else "see: tidings problems list"
+        raise Failure(Exit.USAGE, f"There is no kind of problem {name!r}; {hint}")
+    if as_json:
+        print_json(_problem(name))
+        return
+    row = PROBLEMS[name]
+    typer.echo(f"{name} ({row.status}): {row.title}\n\n{row.meaning}\n{row.remedy}")
+
+
+def _problem(kind: str) -> dict[str, object]:
+    row = PROBLEMS[kind]
+    return {
+        "kind": kind,
+        "status": row.status,
+        "title": row.title,
+        "meaning": row.meaning,
+        "remedy": row.remedy,
+    }
