@@ -16,7 +16,7 @@ from dispatcher.web.scopes import Scope
 from segments.records import AccountIn, ComponentIn, ContactIn
 from segments.store import upsert_accounts, upsert_components, upsert_contacts
 from tests.flow.story import apply_receipts, eventually, plan_out, post, send_all, update
-from tests.intake.senders import source
+from tests.intake.senders import Sender, source
 from tests.web.client import Api, key_with
 
 INBOX = "duty@shared-inbox.example"
@@ -113,12 +113,12 @@ class World:
     only_south: Told
     internal: Told
     exports: Mapping[str, str]
-    source: str
+    sender: Sender
     mia: Api
     tom: Api
     admin: Api
     viewer: Api
-    unmasked_not: Api
+    all_but_personal: Api
 
     def foreign(self, *own: Customer) -> set[str]:
         """Whatever must not be read by who has these accounts."""
@@ -151,12 +151,12 @@ async def tell(ctx: Context, anonymous: Api) -> World:
         only_south,
         internal,
         exports,
-        (await source(admin, Kind.CLOUDEVENTS)).id,
+        await source(admin, Kind.PAGERDUTY),
         mia=anonymous.bearing(mia),
         tom=anonymous.bearing(tom),
         admin=admin,
         viewer=anonymous.bearing(viewer),
-        unmasked_not=anonymous.bearing(await key_with(ctx, *all_but)),
+        all_but_personal=anonymous.bearing(await key_with(ctx, *all_but)),
     )
 
 

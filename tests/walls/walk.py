@@ -32,19 +32,20 @@ def paths(world: World) -> Sequence[tuple[str, str]]:
         "incident_id": [one.incident for one in told],
         "update_id": [one.update for one in told],
         "dispatch_id": [one.dispatch for one in told if one.dispatch],
-        "external_id": ["checkout", *(name for one in CUSTOMERS for name in (one.id, *one.people))],
+        "external_id": [one.id for one in CUSTOMERS],
         "export_id": list(world.exports.values()),
-        "source_id": [world.source],
+        "source_id": [world.sender.id],
         "format": ["csv"],
     }
+    people = [name for one in CUSTOMERS for name in one.people]
     found = []
     for route in ROUTES:
-        if route.method != "GET":
-            continue
-        names = re.findall(r"{(\w+)}", route.path)
-        for choice in itertools.product(*(values.get(name, ["nothing"]) for name in names)):
-            path = route.path.format(**dict(zip(names, choice, strict=True)))
-            found.append((route.operation, path))
+        if route.method == "GET":
+            names = re.findall(r"{(\w+)}", route.path)
+            fitting = {**values, "external_id": people} if "/contacts/" in route.path else values
+            for choice in itertools.product(*(fitting.get(name, ["nothing"]) for name in names)):
+                path = route.path.format(**dict(zip(names, choice, strict=True)))
+                found.append((route.operation, path))
     return found
 
 
