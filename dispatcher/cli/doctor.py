@@ -56,7 +56,7 @@ class Finding:
 
 async def examine(settings: Settings) -> list[Finding]:
     """Look at files, providers, port and database. Never raises for what it looks at."""
-    found = [*_files(settings), *_providers(settings), _address(settings), _port(settings)]
+    found = [*files(settings), *_providers(settings), _address(settings), _port(settings)]
     async with AsyncExitStack() as stack:
         try:
             conn, direct = await _connect(stack, settings)
@@ -122,7 +122,8 @@ async def _connect(stack: AsyncExitStack, settings: Settings) -> tuple[Connectio
     return conn, direct.get_secret_value() if direct else dsn
 
 
-def _files(settings: Settings) -> Iterator[Finding]:
+def files(settings: Settings) -> Iterator[Finding]:
+    """The files that settings name: policy, segment rules; and the words."""
     policy = str(settings.policy_file or "shipped")
     try:
         load_policy(settings.policy_file)

@@ -40,6 +40,9 @@ VERBS: Final = {
     "doctor": Verb(
         "operate", "Look at everything that must be right, and say how to mend what is not."
     ),
+    "config": Verb(
+        "configuration", "Settings: whether they can be used, and where each comes from."
+    ),
     "channels": Verb(
         "lookup",
         "Every channel: configured or not, its limits and what is left of them, paused or not and why.",

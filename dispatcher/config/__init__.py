@@ -3,7 +3,7 @@
 `Settings(...)` reads nothing by itself; `load_settings` looks at the four places, once.
 """
 
-from dispatcher.config.load import SettingsError, environment_names, load_settings
+from dispatcher.config.load import SettingsError, environment_names, load_settings, origins
 from dispatcher.config.model import (
     ApiSettings,
     BannerSettings,
@@ -43,5 +43,6 @@ __all__ = [
     "environment_names",
     "is_safe_address",
     "load_settings",
+    "origins",
     "signing_secret",
 ]

@@ -51,14 +51,7 @@ def load_settings(
     Raises:
         SettingsError: a sentence for each unknown key, wrong value or unreadable file.
     """
-    _refuse_unknown(environ)
-    file = config_file or (Path(environ["TIDINGS_CONFIG"]) if "TIDINGS_CONFIG" in environ else None)
-    places: list[tuple[str, dict[str, Any]]] = [
-        ("flag", dict(flags or {})),
-        (_FROM_ENVIRONMENT, _from_environment(environ)),
-        (_FROM_FILE, _from_environment(_secret_files(environ))),
-        (str(file or CONFIG_FILE), _from_toml(file)),
-    ]
+    places = _places(flags, environ, config_file)
     merged: dict[str, Any] = {}
     for _, values in reversed(places):
         merged = _merge(merged, values)
@@ -69,6 +62,42 @@ def load_settings(
         raise SettingsError(
             "\n".join(_sentence(detail, places) for detail in error.errors(include_url=False))
         ) from None
+
+
+def origins(
+    flags: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    config_file: Path | None = None,
+) -> dict[tuple[str, ...], str]:
+    """By path, where each setting of `load_settings` with the same arguments comes from, in words."""
+    places = _places(flags, environ, config_file)
+    return {
+        path: next(
+            (_origin(place, path) for place, values in places if _holds(values, path)), "default"
+        )
+        for path in _paths(Settings)
+    }
+
+
+def _origin(place: str, path: Sequence[str]) -> str:
+    name = _key(_FROM_ENVIRONMENT, path)
+    words = {_FROM_ENVIRONMENT: f"environment: {name}", _FROM_FILE: f"secret file: {name}_FILE"}
+    return words.get(place, place)
+
+
+def _places(
+    flags: Mapping[str, Any] | None, environ: Mapping[str, str], config_file: Path | None
+) -> list[tuple[str, dict[str, Any]]]:
+    """What each of the four places says, the strongest first. Raises SettingsError."""
+    _refuse_unknown(environ)
+    file = config_file or (Path(environ["TIDINGS_CONFIG"]) if "TIDINGS_CONFIG" in environ else None)
+    return [
+        ("flag", dict(flags or {})),
+        (_FROM_ENVIRONMENT, _from_environment(environ)),
+        (_FROM_FILE, _from_environment(_secret_files(environ))),
+        (str(file or CONFIG_FILE), _from_toml(file)),
+    ]
 
 
 def environment_names() -> dict[str, tuple[str, ...]]:
