@@ -70,22 +70,6 @@ async def test_an_alert_opens_a_draft_that_tells_customers_nothing_of_the_machin
     assert await ctx.pool.fetchval("select count(*) from pgqueuer") == 0
 
 
-async def test_a_resolved_alert_proposes_a_resolution_and_sends_nothing(
-    api: Api, ctx: Context
-) -> None:
-    send = await sending(ctx, await source(api, Kind.PAGERDUTY, **AUTO, trust_titles=True))
-    told, over = (
-        await send(payloads.pagerduty_status_update()),
-        await send(pagerduty("incident.resolved")),
-    )
-    assert (became(told), became(over)) == ("update", "draft")
-    assert told.json["incident_id"] == over.json["incident_id"]
-    assert [(row["state"], row["status"]) for row in await updates(ctx)] == [
-        ("accepted", "investigating"),
-        ("draft", "resolved"),
-    ]
-
-
 async def test_two_alerts_of_one_group_make_one_incident_with_one_draft(
     api: Api, ctx: Context
 ) -> None:
@@ -141,18 +125,6 @@ async def test_a_group_that_fires_again_an_hour_after_its_end_is_another_inciden
         became(await send(alertmanager(alert() | {"startsAt": "2026-11-23T15:30:00Z"}))) == "draft"
     )
     assert len(set(await incidents(ctx))) == 2
-
-
-async def test_what_a_person_wrote_into_a_draft_stays_when_the_next_alert_comes(
-    api: Api, ctx: Context
-) -> None:
-    send = await sending(ctx, await source(api, Kind.GRAFANA, component_ids=["checkout"]))
-    await send(payloads.grafana(alert("a1")))
-    await ctx.pool.execute("""update incident_update set facts = facts || '{"title": "Slow"}'""")
-    await send(payloads.grafana(alert("a1"), alert("a2")))
-    (draft,) = await updates(ctx)
-    assert draft["facts"]["title"] == "Slow"
-    assert "Queries of a2" in draft["note"]
 
 
 async def test_words_that_a_person_prepared_may_go_out_by_an_alert_where_the_source_says_so(
