@@ -18,7 +18,7 @@ from channels.model import ChannelKind
 from channels.settings import SendGridSettings, TwilioSettings, XSettings
 from dispatcher.cli.base import CLOCK, explained
 from dispatcher.config import Settings
-from dispatcher.db import Connection, database_clock, describe, open_pool
+from dispatcher.db import Connection, database_clock, describe, one_row, open_pool
 from dispatcher.embedded import embedded_postgres
 from dispatcher.rules.policy import PolicyError, load_policy
 from dispatcher.watch import Check, Facts, State, listener, look, standing, workers
@@ -30,6 +30,11 @@ SKEW: Final = timedelta(seconds=2)
 HEARD_WITHIN_S: Final = 2.0
 
 NOTIFY_SQL: Final = "select pg_notify($1, '')"
+WALL_SQL: Final = """
+select wall_gap() as gap, walled_role() as role, pg_get_userbyid(relowner) as owner,
+       exists (select from users where role = 'account_manager' and disabled_at is null) as wanted
+from pg_class where oid = 'account'::regclass
+"""
 KEYS_SQL: Final = """
 select count(*) from api_key
 where revoked_at is null and (expires_at is null or expires_at > $1) and id <> 'cli'
@@ -80,6 +85,7 @@ async def examine(settings: Settings) -> list[Finding]:
         migrations = await schema(conn)
         found.append(_finding(migrations))
         if migrations.state is State.OK:
+            found.append(await wall(conn))
             found += await _operation(conn, settings)
     return found
 
@@ -213,6 +219,20 @@ async def _clock(conn: Connection) -> Finding:
             "clock", Mark.WRONG, detail, "Synchronise both (NTP): deadlines depend on it."
         )
     return Finding("clock", Mark.RIGHT, detail)
+
+
+async def wall(conn: Connection) -> Finding:
+    """Whether the database keeps other customers' data from account managers."""
+    row = await one_row(conn, WALL_SQL)
+    if not row["gap"]:
+        return Finding("account managers", Mark.RIGHT, "see their own accounts only")
+    mend = (
+        f"As an administrator of the server: create role {row['role']} nologin; "
+        f'grant {row["role"]} to "{row["owner"]}" with inherit false, set true; '
+        "then run tidings migrate again. Until then account managers are refused."
+    )
+    mark = Mark.WRONG if row["wanted"] else Mark.NOTE
+    return Finding("account managers", mark, row["gap"], mend)
 
 
 async def _operation(conn: Connection, settings: Settings) -> list[Finding]:

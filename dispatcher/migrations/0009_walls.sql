@@ -157,13 +157,17 @@ begin
         when unique_violation then null;
         when insufficient_privilege then return wall_gap();
     end;
-    execute format('grant usage on schema %I to %I', current_schema(), role);
-    for what in select * from walled_reads() loop
-        execute format('grant select %s on %I to %I', coalesce('(' || array_to_string(what.names, ',') || ')', ''),
-                       what.place, role);
-    end loop;
-    execute format('grant execute on function own_accounts(), own_contacts(), own_addresses(), own_endpoints()
-                    to %I', role);
+    begin
+        execute format('grant usage on schema %I to %I', current_schema(), role);
+        for what in select * from walled_reads() loop
+            execute format('grant select %s on %I to %I',
+                           coalesce('(' || array_to_string(what.names, ',') || ')', ''), what.place, role);
+        end loop;
+        execute format('grant execute on function own_accounts(), own_contacts(), own_addresses(),
+                        own_endpoints() to %I', role);
+    exception
+        when insufficient_privilege then return wall_gap();
+    end;
     return wall_gap();
 end $$;
 
