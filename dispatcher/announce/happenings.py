@@ -16,8 +16,8 @@ from dispatcher.rules.policy import Severity
 from dispatcher.rules.states import Shown
 
 PUBLISHED_SQL = """
-select i.id as incident_id, u.id as update_id, d.id as dispatch_id, i.source, i.external_id, u.seq, u.kind,
-       u.status, u.severity, u.visibility, u.facts->>'title' as title, u.facts->>'impact' as impact,
+select i.id as incident_id, u.id as update_id, d.id as dispatch_id, i.source, i.external_id, u.seq as revision,
+       u.kind, u.status, u.severity, u.visibility, u.facts->>'title' as title, u.facts->>'impact' as impact,
        u.facts->>'next_update_by' as next_update_by,
        array(select c.external_id from component c where c.id = any(u.component_ids)
              order by c.id limit $2) as component_ids

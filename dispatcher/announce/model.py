@@ -87,7 +87,7 @@ class UpdatePublished(_Data):
     dispatch_id: DispatchNumber
     source: str
     external_id: str
-    seq: int
+    revision: int
     kind: str
     status: str
     severity: str

@@ -91,7 +91,7 @@ def longest(ctx: Context) -> list[UpdatePublished | DispatchCompleted | SourceEr
         UpdatePublished(
             **ids,
             **named,
-            seq=2**31,
+            revision=2**31,
             kind="acknowledgement",
             status="investigating",
             severity="planned",
