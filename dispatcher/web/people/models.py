@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
 from pydantic.types import StringConstraints
 
 from dispatcher.rules.roles import Role, Scope
@@ -21,7 +21,11 @@ Email = Annotated[
 Password = Annotated[SecretStr, Field(max_length=LONGEST)]
 Token = Annotated[SecretStr, Field(min_length=20, max_length=200)]
 Accounts = Annotated[list[Name], Field(max_length=1000)]
-Scopes = Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))]
+# Described where it stands: the description has a `Scope` already, that of an incident.
+ScopeName = Annotated[
+    Scope, WithJsonSchema({"type": "string", "enum": [str(scope) for scope in Scope]})
+]
+Scopes = Annotated[list[ScopeName], Field(min_length=1, max_length=len(Scope))]
 OverlapHours = Annotated[int, Field(ge=0, le=24 * 30)]
 
 
@@ -114,7 +118,7 @@ class Me(BaseModel):
     kind: Literal["session", "key"]
     key_id: str
     user: UserView | None
-    scopes: list[Scope]
+    scopes: list[ScopeName]
     limited: bool
     expires_at: datetime | None
 
