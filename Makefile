@@ -8,7 +8,7 @@ BIN := .venv/bin
 # The official API documents are not part of this repository; say where they are.
 CONTRACT_DIR ?= ../shared/contract
 
-.PHONY: demo test chaos mutants bench contract openapi fuzz check format lock clean
+.PHONY: demo test chaos mutants bench contract openapi fuzz fuzz-intake check format lock clean
 
 demo: .venv/ready
 	$(BIN)/tidings demo $(ARGS)
@@ -33,6 +33,11 @@ chaos: .venv/ready
 # make mutants ARGS="--only epoch-at-the-intent"
 mutants: .venv/ready
 	$(BIN)/python -m tests.mutants $(ARGS)
+
+# Bodies that are nearly right, for each kind of sender: ten minutes for ten thousand of each; a line for each kind.
+BODIES ?= 10000
+fuzz-intake: .venv/ready
+	TIDINGS_TEST_PG=$(PG) TIDINGS_FUZZ_BODIES=$(BODIES) $(BIN)/pytest tests/intake/test_fuzz.py -s -q $(ARGS)
 
 contract: .venv/ready
 	TIDINGS_CONTRACT_SPECS=$(abspath $(CONTRACT_DIR)) $(BIN)/pytest tests/contract $(ARGS)

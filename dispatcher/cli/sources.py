@@ -139,18 +139,18 @@ def show_all(ctx: typer.Context, as_json: Json = False) -> None:
             view.kind,
             view.mode,
             "disabled" if view.disabled else "",
-            f"{view.last_event_at:%Y-%m-%d %H:%M}" if view.last_event_at else "nothing yet",
+            f"{view.last_event_at:%m-%d %H:%M}" if view.last_event_at else "never",
             _last_error(view),
             view.id,
         )
         for view in views
     ]
-    console().print(table(("name", "kind", "mode", "", "last event", "last error", "id"), rows))
+    console().print(table(("name", "kind", "mode", "", "heard", "refused", "id"), rows))
 
 
 def _last_error(view: SourceView) -> str:
     error = view.last_error
-    return f"{error.at:%Y-%m-%d %H:%M} {error.count} {error.kind}" if error else ""
+    return f"{error.count} {error.kind}" if error else ""
 
 
 @app.command("show")

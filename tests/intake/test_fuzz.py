@@ -2,11 +2,13 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from random import Random
 
 import orjson
 import pytest
+import structlog
 
 from dispatcher.config import ApiSettings, Settings
 from dispatcher.context import Context
@@ -97,7 +99,16 @@ def web_settings(web_settings: Settings) -> Settings:
     return web_settings.model_copy(update={"api": ApiSettings(events_by_source=10**6)})
 
 
-@pytest.mark.usefixtures("people")
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Without a line for each request, of which there may be eighty thousand."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.usefixtures("people", "quiet")
 @pytest.mark.timeout(60 + COUNT)  # ten thousand of each take minutes
 async def test_no_body_is_a_fault_of_ours_whatever_the_source_may_do(
     api: Api, ctx: Context

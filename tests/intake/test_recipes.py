@@ -145,11 +145,21 @@ async def test_a_sender_that_makes_the_secret_gives_it_to_the_source(
 
 
 async def test_statuspage_is_given_the_address_as_it_was_printed(
-    api: Api, tidings: Tidings
+    api: Api, tidings: Tidings, tmp_path: Path
 ) -> None:
-    _, url, secret = await cook(tidings, "Statuspage")
+    recipe, url, secret = await cook(tidings, "Statuspage")
     assert url.endswith(f"/{secret}")
     assert (await post(api, url, payloads.statuspage(), {})).json["became"] == "update"
+    # It may be bound to its networks, and we are in none of them.
+    (line,) = re.findall(r"^    tidings (sources change .*)$", recipe.text, re.MULTILINE)
+    settings = tmp_path / line.split()[-1]
+    settings.write_text(recipe.block("yaml"))
+    changed = await tidings(*line.split())
+    assert changed.code == 0, changed.err
+    path = url.removeprefix(api.base)
+    refused = await api.bearing(None).call("POST", path, payloads.statuspage())
+    assert refused.kind == "forged-event"
+    assert "1 forged" in (await tidings("sources", "list")).out.replace("\n", " ")
 
 
 async def test_opsgenie_shows_the_secret_in_a_header_of_ones_own(
@@ -169,12 +179,19 @@ async def run(*arguments: str) -> Any:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-async def test_the_line_of_curl_sends_an_update(api: Api, tidings: Tidings) -> None:
+async def test_the_lines_of_curl_send_updates(api: Api, tidings: Tidings) -> None:
     recipe, _, _ = await cook(tidings, "CloudEvents, with curl")
-    answer = await run("sh", "-c", recipe.block("sh"))
+    structured, binary = [text.split("```")[0] for text in recipe.text.split("```sh\n")[1:]]
+    answer = await run("sh", "-c", structured)
     assert (answer["became"], answer["state"]) == ("update", "dispatching")
     incident = (await api.get(answer["links"]["incident"])).json
-    assert incident["title"] == "Some customers cannot check out"
+    assert (incident["title"], incident["status"]) == (
+        "Some customers cannot check out",
+        "investigating",
+    )
+    over = await run("sh", "-c", binary)
+    assert (over["became"], over["incident_id"]) == ("update", answer["incident_id"])
+    assert (await api.get(over["links"]["incident"])).json["status"] == "resolved"
 
 
 async def test_the_lines_of_python_send_an_update(api: Api, ctx: Context, tidings: Tidings) -> None:
