@@ -28,6 +28,7 @@ from segments.model import Channel, Problem
 _FORBIDDEN: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_CLOCK_TIME: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?")
 _LOCALE: Final = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 
 
@@ -59,7 +60,7 @@ def _clock_time(value: object) -> object:
     """Pydantic would take a number of seconds, and a time with a zone of its own, for a time."""
     if value is None or value == "":
         return None
-    if isinstance(value, str) and re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?", value):
+    if isinstance(value, str) and _CLOCK_TIME.fullmatch(value):
         return time.fromisoformat(value)
     raise ValueError("is not a time of day such as 22:00.")
 
@@ -83,7 +84,9 @@ def _none_is_empty(value: object) -> object:
 _Line: TypeAlias = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(_clean)
 ]
-_Text: TypeAlias = Annotated[_Line, BeforeValidator(_none_is_empty)]
+_Text: TypeAlias = Annotated[
+    _Line, BeforeValidator(_none_is_empty, json_schema_input_type=_Line | None)
+]
 _Name: TypeAlias = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
@@ -93,7 +96,16 @@ ExternalId: TypeAlias = _Name
 _Email: TypeAlias = Annotated[_Text, AfterValidator(_email)]
 _TimeZone: TypeAlias = Annotated[_Text, AfterValidator(_time_zone)]
 _Locale: TypeAlias = Annotated[_Text, AfterValidator(_locale)]
-_ClockTime: TypeAlias = Annotated[time | None, BeforeValidator(_clock_time)]
+_ClockTime: TypeAlias = Annotated[
+    time | None,
+    BeforeValidator(
+        _clock_time,
+        json_schema_input_type=Annotated[
+            str, Field(pattern=rf"^({_CLOCK_TIME.pattern})?$", examples=["22:00"])
+        ]
+        | None,
+    ),
+]
 _Long: TypeAlias = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(_clean)
 ]
@@ -134,7 +146,9 @@ class ComponentIn(_Record):
 
     name: _Name
     public_name: _Text = ""
-    description: Annotated[_Long, BeforeValidator(_none_is_empty)] = ""
+    description: Annotated[
+        _Long, BeforeValidator(_none_is_empty, json_schema_input_type=_Long | None)
+    ] = ""
 
 
 class AccountIn(_Record):

@@ -2,7 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import orjson
 from pydantic import (
@@ -23,11 +23,21 @@ def _in_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _nothing_as_empty(value: object) -> object:
-    return () if value is None else value
+def _or_nothing(kind: Any) -> BeforeValidator:
+    """An explicit null removes what was there, also from a list."""
+    return BeforeValidator(
+        lambda value: () if value is None else value, json_schema_input_type=kind | None
+    )
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+def _written_out(value: object) -> object:
+    """Pydantic would take a number of seconds for a moment, even where it stands in a text."""
+    if not isinstance(value, datetime) and not (isinstance(value, str) and "T" in value.upper()):
+        raise ValueError("must be a date and a time with its zone, such as 2026-11-22T14:30:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc), BeforeValidator(_written_out)]
 FewLines = Annotated[tuple[ShortLine, ...], Field(max_length=50)]
 
 
@@ -88,22 +98,22 @@ class Link(_Strict):
     url: HttpsUrl
 
 
+_Sentences = Annotated[tuple[Sentence, ...], Field(max_length=10)]
+_Links = Annotated[tuple[Link, ...], Field(max_length=10)]
+
+
 class _FactFields(_Strict):
     title: Line | None = None
     impact: Annotated[Paragraph, Field(max_length=1000)] | None = None
     scope: Scope | None = None
     what_we_do: Paragraph | None = None
     workaround: Workaround | None = None
-    do_not: Annotated[
-        tuple[Sentence, ...], Field(max_length=10), BeforeValidator(_nothing_as_empty)
-    ] = ()
+    do_not: Annotated[_Sentences, _or_nothing(_Sentences)] = ()
     data_safe: DataSafe | None = None
     cause: Cause | None = None
     eta: Eta | None = None
     next_update_by: Moment | None = None
-    links: Annotated[
-        tuple[Link, ...], Field(max_length=10), BeforeValidator(_nothing_as_empty)
-    ] = ()
+    links: Annotated[_Links, _or_nothing(_Links)] = ()
 
 
 class Facts(_FactFields):

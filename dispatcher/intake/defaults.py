@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork, StringConstraints
 
 from dispatcher.intake.words import SeverityName
 from dispatcher.stages.accept import AudienceIn
@@ -11,6 +11,14 @@ from dispatcher.stages.accept.body import Name
 from templates.facts import FactsPatch
 
 _UNITS = {"min": 60, "h": 3600, "d": 86400}
+
+
+def _written_out(value: object) -> object:
+    """The library would take a number for a network: false would be all of them."""
+    if isinstance(value, int):
+        raise ValueError("must be a network such as 192.0.2.0/24")  # noqa: TRY004 - pydantic's way
+    return value
+
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Mode = Literal["draft", "auto"]
@@ -20,7 +28,9 @@ ComponentIds = Annotated[list[Name], Field(max_length=100)]
 Components = Annotated[dict[Word, Name], Field(max_length=1000)]
 Span = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}(min|h|d)$")]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,100}$", to_lower=True)]
-Networks = Annotated[list[IPvAnyNetwork], Field(max_length=100)]
+Networks = Annotated[
+    list[Annotated[IPvAnyNetwork, BeforeValidator(_written_out)]], Field(max_length=100)
+]
 
 
 class Defaults(BaseModel):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from http.client import UNAUTHORIZED
 
 import orjson
 from aiohttp import web
@@ -62,9 +63,13 @@ def problem_response(refused: RefusedError, *, public_url: str, request_id: str)
             {"pointer": item.pointer, "code": item.code, "detail": item.detail}
             for item in refused.problems
         ]
+    headers = dict(refused.headers) if isinstance(refused, WebRefusedError) else {}
+    if refused.status == UNAUTHORIZED:
+        # RFC 9110, 11.6.1: whoever is not let in is told how one gets in.
+        headers.setdefault("WWW-Authenticate", 'Bearer realm="tidings"')
     return web.Response(
         body=orjson.dumps(body),
         status=refused.status,
-        headers=refused.headers if isinstance(refused, WebRefusedError) else None,
+        headers=headers,
         content_type=PROBLEM_JSON,
     )

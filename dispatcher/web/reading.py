@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dispatcher.rules.problem import FieldProblem
 from dispatcher.web.answers import JSON, WebRefusedError
+from dispatcher.web.exactly import mistaken_in
 
 BODY_LIMIT: Final = 1024 * 1024
 RECEIPT_LIMIT: Final = 8 * 1024 * 1024
@@ -87,6 +88,15 @@ def as_model(value: object, model: type[B]) -> B:
         return model.model_validate(value)
     except ValidationError as error:
         raise WebRefusedError("invalid-request", problems=list(_findings(error))) from None
+
+
+def as_body(value: object, model: type[B]) -> B:
+    """As `as_model`, and nothing is taken for what it is not: 0 for false, a number for a moment."""
+    body = as_model(value, model)
+    if mistaken := list(mistaken_in(value, model)):
+        problems = [FieldProblem(pointer(path), code, detail) for path, code, detail in mistaken]
+        raise WebRefusedError("invalid-request", problems=problems)
+    return body
 
 
 def read_query(request: web.Request, model: type[B]) -> B:

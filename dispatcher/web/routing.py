@@ -17,7 +17,7 @@ from dispatcher.web.boundary import CONTEXT
 from dispatcher.web.etags import etag_of, is_known
 from dispatcher.web.keys import Caller, admit, require
 from dispatcher.web.limits import QuotaOf, by_key, client_address, spend
-from dispatcher.web.reading import NoQuery, as_model, read_json, read_query
+from dispatcher.web.reading import NoQuery, as_body, read_json, read_query
 from dispatcher.web.scopes import Guard, Scope
 from dispatcher.web.walls import behind_wall, refuse_beyond
 
@@ -140,7 +140,7 @@ async def _read_body(
             detail = "Differs from the path; leave it out"
             finding = FieldProblem(f"/{route.named_by}", "differs_from_path", detail)
             raise WebRefusedError("invalid-request", problems=[finding])
-    return as_model(value, model)
+    return as_body(value, model)
 
 
 async def _admit(ctx: Context, request: web.Request, guard: Scope | Guard) -> Caller:

@@ -13,6 +13,8 @@ PATHS: Final[Mapping[str, str]] = {
     "event_id": "evt_0000000000000000000000000m",
     "webhook_id": "whk_0000000000000000000000000m",
     "delivery_id": "whd_0000000000000000000000000m",
+    "user_id": "usr_0000000000000000000000000m",
+    "key_id": "5f3c8e0a91d2",
     "secret": "whsec_c2VjcmV0IG9mIHRoZSBzb3VyY2U",
     "provider": "sendgrid",
 }
@@ -117,6 +119,47 @@ BODIES: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "post_export": {"a table of all deliveries": {"format": "csv"}},
     "make_report_link": {"the whole report, for a day": {"expires_in_hours": 24}},
+    "post_user": {
+        "somebody who approves": {
+            "email": "grace@example.com",
+            "name": "Grace Example",
+            "role": "comms_lead",
+        }
+    },
+    "patch_user": {"may write no more": {"role": "viewer"}, "has left": {"disabled": True}},
+    "post_invitation": {
+        "the token of the link": {
+            "token": "inv_0000000000000000000000000000000m",
+            "password": "a long sentence nobody guesses",
+        }
+    },
+    "post_session": {
+        "by password": {
+            "email": "grace@example.com",
+            "password": "a long sentence nobody guesses",
+        }
+    },
+    "return_from_oidc": {
+        "what the browser came back with": {
+            "code": "4/0AVG7fiQ",
+            "state": "st_0000000000000000000000000000000m",
+        }
+    },
+    "post_password": {
+        "a new one": {
+            "old": "a long sentence nobody guesses",
+            "new": "another sentence nobody guesses",
+        }
+    },
+    "post_key": {
+        "for a monitoring system": {
+            "name": "monitoring",
+            "scopes": ["updates:write"],
+            "owner": "system",
+            "expires_in_days": 365,
+        }
+    },
+    "rotate_key": {"the old one is good for a day more": {"overlap_hours": 24}},
     "post_banner_receipt": {
         "the user saw it": {
             "id": "inc_0000000000000000000000000m",

@@ -76,7 +76,7 @@ def _parameters(route: Route[Any, Any], schemas: Schemas) -> list[Json]:
             "in": "path",
             "required": True,
             "schema": {"type": "string", "minLength": 1},
-            "example": PATHS[name],
+            **({"example": PATHS[name]} if name in PATHS else {}),
         }
         for name in re.findall(r"\{(\w+)\}", route.path)
     ]

@@ -11,6 +11,8 @@ from functools import lru_cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
+from aiohttp import web
+
 from dispatcher.web.problems import PROBLEMS
 
 _OURS: Final = ("dispatcher.", "segments.", "templates.", "channels.")
@@ -65,6 +67,8 @@ def _mentioned(function: FunctionType, code: CodeType) -> Iterator[FunctionType]
         if isinstance(thing, ModuleType):
             for attribute in code.co_names:
                 yield from _functions_of(getattr(thing, attribute, None))
+        elif isinstance(thing, web.AppKey):
+            yield from _functions_of(thing._t)  # noqa: SLF001 - the type is kept nowhere else
         else:
             yield from _functions_of(thing)
 

@@ -39,6 +39,8 @@ TAGS: Final[Mapping[str, tuple[str, str]]] = {
     "users": ("People and keys", "Who may do what, and who did it."),
     "keys": ("People and keys", ""),
     "sessions": ("People and keys", ""),
+    "invitations": ("People and keys", ""),
+    "me": ("People and keys", ""),
     "audit": ("People and keys", ""),
     "drafts": ("Drafts", "Updates that wait for a person's word."),
     "webhooks": ("Webhooks", "Where we tell your systems of what happens here."),
