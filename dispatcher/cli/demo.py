@@ -96,8 +96,11 @@ async def _demo(*, keep: bool, empty: bool, seed: int) -> None:
 
 
 async def _open(stop: asyncio.Event) -> None:
-    typer.echo("Starting a database, the sandbox providers, web and two workers …")
-    async with house(hold_port=True) as home, aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+    typer.echo("Starting a database, the sandbox providers, web and a worker …")
+    async with (
+        house(hold_port=True, workers=1) as home,
+        aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+    ):
         await until_ready(home.built, session)
         _say_it_is_kept(home)
         typer.echo("\nIn another terminal; docs/api.md goes on from here:\n")

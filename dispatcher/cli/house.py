@@ -53,7 +53,7 @@ class House:
 
 
 @asynccontextmanager
-async def house(*, hold_port: bool) -> AsyncIterator[House]:
+async def house(*, hold_port: bool, workers: int = WORKERS) -> AsyncIterator[House]:
     """Start sandbox, database, web and workers; at the end nothing of them is left.
 
     With `hold_port`, the usual ports are taken where they are free, so that documented commands fit.
@@ -80,7 +80,7 @@ async def house(*, hold_port: bool) -> AsyncIterator[House]:
             )
             settings = load_settings(environ={}, config_file=settings_file)
             async with running(settings) as built, Children(grace_s=_GRACE_S) as flow:
-                await _start_flow(flow, folder, settings_file)
+                await _start_flow(flow, folder, settings_file, workers)
                 yield House(built, flow, folder, settings_file, sandbox["url"])
 
 
@@ -164,8 +164,8 @@ def _toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-async def _start_flow(children: Children, folder: Path, settings_file: Path) -> None:
-    for name in ("web", *(f"worker-{number + 1}" for number in range(WORKERS))):
+async def _start_flow(children: Children, folder: Path, settings_file: Path, workers: int) -> None:
+    for name in ("web", *(f"worker-{number + 1}" for number in range(workers))):
         verb = "serve" if name == "web" else "worker"
         argv = command("--config", str(settings_file), verb, "--until-stdin-closes")
         await children.start(

@@ -28,11 +28,9 @@ SEEN: Final = (
     r'"contact_id":"ada".*"status":"delivered"',
     r'"status":"unreachable"',
     r'"first_notice"',
-    r"Some customers cannot check out",
     r"http://127\.0\.0\.1:\d+/r/",
     r'"state":"dispatching"',
     r"/v1/dispatches/dsp_",
-    r"All invoices have arrived\.",
     r"dsp_",
     r'"pointer":"/stauts"',
 )
