@@ -73,7 +73,8 @@ ReportOf = Annotated[int, PlainSerializer(_report_url, return_type=int | str), _
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # What another version kept may have more fields; what is written here is checked by its types.
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class UpdatePublished(_Data):

@@ -31,9 +31,12 @@ select id from told order by id
 """
 
 
-async def wanted(conn: Connection) -> frozenset[EventType]:
-    """What anybody asked to be told of: look before collecting what costs something to collect."""
-    return frozenset(EventType(row["type"]) for row in await conn.fetch(WANTED_SQL))
+async def wanted(conn: Connection) -> frozenset[str]:
+    """What anybody asked to be told of: look before collecting what costs something to collect.
+
+    Types of events, also such as only a later version knows.
+    """
+    return frozenset(row["type"] for row in await conn.fetch(WANTED_SQL))
 
 
 async def announce(conn: Connection, event_type: EventType, data: Data, *, now: datetime) -> None:

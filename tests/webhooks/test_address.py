@@ -193,6 +193,15 @@ async def test_no_spelling_of_this_machine_leads_to_it() -> None:
         assert (await _post(allowed, f"http://127.0.0.1:{port}/hook")).is_success
 
 
+async def test_the_socket_is_the_last_wall_for_what_no_resolver_sees(receiver: Receiver) -> None:
+    async with outgoing(PUBLIC) as session:
+        for host in ("127.0.0.1", "[::ffff:127.0.0.1]"):
+            url = receiver.url.replace("127.0.0.1", host)
+            with pytest.raises(ForbiddenAddressError):
+                await session.post(url)
+    assert receiver.got == []
+
+
 class Names(AbstractResolver):
     """A resolver under the test's hand: each question takes the next answer."""
 

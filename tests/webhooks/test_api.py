@@ -107,7 +107,7 @@ async def test_the_button_sends_now_and_says_what_came_back(
     (got,) = receiver.got
     assert got.id == well["message_id"]
     assert got.verify(created["secret"])["type"] == "webhook.test"
-    # It works while the endpoint is disabled; it neither is tried again nor counts against it.
+    # It works while the endpoint is disabled; it is not tried again and does not count against it.
     await api.call("POST", f"{path}/disable")
     receiver.answer(410, b"not here")
     ill = (await api.call("POST", f"{path}/test")).json
@@ -122,6 +122,9 @@ async def test_the_button_sends_now_and_says_what_came_back(
     await api.call("POST", f"{path}/enable")
     await run(ctx, created["id"])
     assert len(receiver.got) == 2
+    await ctx.pool.execute("update webhook_endpoint set failing_since = created_at")
+    await api.call("POST", f"{path}/test")
+    assert (await api.get(path)).json["failing_since"] is None, "it is well, as everybody can see"
     await ctx.pool.execute("update webhook_secret set sealed = '\\x0102'::bytea")
     assert (await api.call("POST", f"{path}/test")).kind == "webhook-unreadable"
 

@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 from standardwebhooks import WebhookVerificationError
 from structlog.testing import capture_logs
 
+from dispatcher.announce import wanted
 from dispatcher.clocks.webhooks import wake_webhooks
 from dispatcher.context import Context
 from dispatcher.db import in_transaction
@@ -269,6 +270,32 @@ async def test_a_secret_sealed_by_another_installation_sends_nothing_and_says_so
     assert receiver.got == []
     assert "webhook_secret_unreadable" in {line["event"] for line in logs}
     assert (await log_of(ctx, endpoint))[0].log[0].error == "unreadable"
+
+
+async def test_what_another_version_wrote_holds_nothing_up(
+    ctx: Context, receiver: Receiver
+) -> None:
+    endpoint = await hook(ctx, receiver)
+    for number in range(3):
+        await tell(ctx, number)
+    first, second, third = [item.event_id for item in reversed(await log_of(ctx, endpoint))]
+    change = "update webhook_event set data = data {} where id = $1"
+    await ctx.pool.execute(change.format("""|| '{"more": 1}'"""), first)
+    await ctx.pool.execute(change.format("- 'name'"), second)
+    await ctx.pool.execute("update webhook_event set type = 'later.on' where id = $1", third)
+    await ctx.pool.execute("update webhook_endpoint set events = events || '{later.on}'::text[]")
+    async with ctx.pool.acquire() as conn:
+        assert "later.on" in await wanted(conn)
+    with capture_logs() as logs:
+        await webhooks.run(ctx, endpoint.id)
+    assert [got.json["data"]["detail"] for got in receiver.got] == ["number 0"]
+    assert "webhook_event_unreadable" in {line["event"] for line in logs}
+    states = "select state from webhook_delivery order by id"
+    assert [row["state"] for row in await ctx.pool.fetch(states)] == [
+        "delivered",
+        "waiting",
+        "waiting",
+    ]
 
 
 async def test_what_is_over_for_a_month_is_forgotten_and_what_waits_is_not(

@@ -82,8 +82,9 @@ class Endpoint:
 
 
 def endpoint_of(row: asyncpg.Record) -> Endpoint:
-    """The row as it is used."""
-    return Endpoint(**{**row, "events": tuple(EventType(name) for name in row["events"])})
+    """The row as it is used. What only a later version can tell is not shown."""
+    known = tuple(item for item in SUBSCRIBABLE if item in row["events"])
+    return Endpoint(**{**row, "events": known})
 
 
 async def create(

@@ -13,6 +13,7 @@ from typing import Final
 import aiohttp
 import asyncpg
 import structlog
+from pydantic import ValidationError
 from yarl import URL
 
 from dispatcher.announce import EventType
@@ -37,13 +38,13 @@ ENDPOINT: Final = "whk"
 
 CLAIM_SQL = """
 with due as (
-    select id from webhook_delivery
-    where endpoint_id = $1 and (state = 'waiting' and due_at <= $2
-                                or state = 'sending' and lease_until < clock_timestamp())
-    order by due_at, id
+    select o.id from webhook_delivery o join webhook_event k on k.id = o.event_id and k.type = any($5::text[])
+    where o.endpoint_id = $1 and (o.state = 'waiting' and o.due_at <= $2
+                                  or o.state = 'sending' and o.lease_until < clock_timestamp())
+    order by o.due_at, o.id
     limit greatest(0, $3 - (select count(*) from webhook_delivery
                             where endpoint_id = $1 and state = 'sending' and lease_until >= clock_timestamp()))
-    for update skip locked
+    for update of o skip locked
 )
 update webhook_delivery d set state = 'sending', attempt = d.attempt + 1,
        lease_until = clock_timestamp() + make_interval(secs => $4)
@@ -89,7 +90,11 @@ async def run(ctx: Context, endpoint_id: int) -> None:
             held = await in_transaction(ctx.pool, partial(_claim, ctx, endpoint_id), rng=ctx.rng)
             if not held:
                 return
-            await asyncio.gather(*(_send(ctx, session, item) for item in held))
+            sending = (_send(ctx, session, item) for item in held)
+            # None of them is cut short because another one could not be written down.
+            for failed in await asyncio.gather(*sending, return_exceptions=True):
+                if failed is not None:
+                    raise failed
 
 
 async def _claim(ctx: Context, endpoint_id: int, conn: Connection) -> list[Held]:
@@ -97,7 +102,9 @@ async def _claim(ctx: Context, endpoint_id: int, conn: Connection) -> list[Held]
     endpoint = await find(conn, endpoint_id, lock=True)
     if endpoint is None or endpoint.disabled_at is not None:
         return []
-    rows = await conn.fetch(CLAIM_SQL, endpoint_id, ctx.now(), AT_ONCE, lease_s(ctx))
+    rows = await conn.fetch(
+        CLAIM_SQL, endpoint_id, ctx.now(), AT_ONCE, lease_s(ctx), [item.value for item in EventType]
+    )
     if not rows:
         return []
     secrets = await _secrets(conn, ctx, endpoint)
@@ -130,7 +137,12 @@ async def send(ctx: Context, session: aiohttp.ClientSession, message: Message) -
     """One attempt, signed now. Whatever happens is an outcome."""
     if not message.secrets:
         return Outcome(AttemptError.UNREADABLE, None, 0)
-    body, headers = written(ctx, message, now=ctx.now())
+    try:
+        body, headers = written(ctx, message, now=ctx.now())
+    except ValidationError:
+        # Another version kept it, and this one cannot read it: one that can may come.
+        log.exception("webhook_event_unreadable", type=message.type.value)
+        return Outcome(AttemptError.UNREADABLE, None, 0)
     settings = ctx.settings.webhooks
     outcome = await post(
         session, settings, message.url, body=body, headers=headers, clock=ctx.clock
@@ -140,7 +152,7 @@ async def send(ctx: Context, session: aiohttp.ClientSession, message: Message) -
 
 
 async def record(ctx: Context, held: Held, outcome: Outcome, conn: Connection) -> None:
-    """What came of an attempt: of the message and, unless it is a test, of the endpoint as a whole."""
+    """What came of an attempt: of the message and, unless a test failed, of the endpoint as a whole."""
     now = ctx.now()
     endpoint = await find(conn, held.endpoint_id, lock=True)
     if endpoint is None:
@@ -149,10 +161,10 @@ async def record(ctx: Context, held: Held, outcome: Outcome, conn: Connection) -
     entry = [Try.of(outcome, at=now).model_dump(mode="json")]
     if await conn.fetchval(RECORD_SQL, held.id, held.attempt, state, due, ended, entry) is None:
         return
-    if held.message.type is EventType.WEBHOOK_TEST:
-        return
     if outcome.is_success:
         await conn.execute(WELL_SQL, endpoint.id)
+        return
+    if held.message.type is EventType.WEBHOOK_TEST:
         return
     _say_failed(ctx, endpoint, held, outcome, state)
     await conn.execute(UNWELL_SQL, endpoint.id, now)
