@@ -8,7 +8,7 @@ BIN := .venv/bin
 # The official API documents are not part of this repository; say where they are.
 CONTRACT_DIR ?= ../shared/contract
 
-.PHONY: demo test chaos mutants bench contract openapi fuzz fuzz-intake check format lock clean
+.PHONY: demo test chaos mutants bench contract openapi cli-docs fuzz fuzz-intake check format lock clean
 
 demo: .venv/ready
 	$(BIN)/tidings demo $(ARGS)
@@ -45,6 +45,10 @@ contract: .venv/ready
 # Writes the description of the API from the route table, the models and the handlers.
 openapi: .venv/ready
 	$(BIN)/python -m dispatcher.web.openapi docs/openapi.json
+
+# Writes the reference of the command line from the commands themselves.
+cli-docs: .venv/ready
+	$(BIN)/python -m dispatcher.cli.manual docs/cli.md
 
 # What schemathesis does in a few seconds of the tests, for as long as wanted: make fuzz EXAMPLES=500
 EXAMPLES ?= 100

@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from dispatcher.cli.base import Exit, Failure, within
+from dispatcher.cli.document import checked
 from dispatcher.cli.keys import COMMAND_LINE
 from dispatcher.context import Context
 from dispatcher.rules.problem import RefusedError
@@ -95,7 +96,7 @@ async def _reply(built: Context, question: Question) -> object:
         cast(web.Request, request),
         built,
         _CommandLine(COMMAND_LINE, scopes),
-        as_model(question.body, route.body) if route.body else None,
+        checked(question.body, route.body) if route.body else None,
         as_model(query, route.query),
     )
     return await route.handler(call)

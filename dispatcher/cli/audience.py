@@ -9,14 +9,13 @@ import typer
 
 from channels.model import ChannelKind
 from dispatcher.cli.base import Exit, Failure, Json, console, print_json, table, within
-from dispatcher.cli.document import read_document
+from dispatcher.cli.document import read_model
 from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.rules.reasons import REASONS
 from dispatcher.stages.accept import UpdateIn
 from dispatcher.stages.accept.revise import concerns_nobody
 from dispatcher.web.preview import revision_of_body
-from dispatcher.web.reading import as_model
 from segments.audience import count
 from segments.explain import UnknownContactError, explain
 from segments.model import AudienceQuery
@@ -38,7 +37,7 @@ File = Annotated[
 @app.command("count")
 def count_people(ctx: typer.Context, file: File, as_json: Json = False) -> None:
     """People per segment and channel, and why some would get nothing there."""
-    body = as_model(read_document(file), UpdateIn)
+    body = read_model(file, UpdateIn)
 
     async def work(built: Context) -> list[dict[str, Any]]:
         async with built.pool.acquire() as conn:
@@ -80,7 +79,7 @@ def explain_one(
     as_json: Json = False,
 ) -> None:
     """Why one contact would be told, or not, on each channel."""
-    body = as_model(read_document(file), UpdateIn)
+    body = read_model(file, UpdateIn)
 
     async def work(built: Context) -> tuple[list[Verdict], datetime]:
         async with built.pool.acquire() as conn:

@@ -15,9 +15,11 @@ import typer
 from dispatcher.cli.base import (
     Exit,
     Failure,
+    Json,
     console,
     execute,
     number_of,
+    print_json,
     table,
     until_stopped,
     within,
@@ -316,10 +318,15 @@ def banner_token(
     ctx: typer.Context,
     user: Annotated[str, typer.Argument(help="The app user, as in the contact's app_user.")],
     account: Annotated[str, typer.Argument(help="Your id of the account.")],
+    as_json: Json = False,
 ) -> None:
     """A banner token for one app user, valid for an hour: what your backend would make."""
 
     async def work(built: Context) -> str:
         return make_banner_token(built, user, account, built.now())
 
-    typer.echo(within(ctx, work))
+    token = within(ctx, work)
+    if as_json:
+        print_json({"token": token})
+    else:
+        typer.echo(token)

@@ -13,7 +13,7 @@ from dispatcher.cli.base import Exit, Failure
 from dispatcher.cli.syntax import UnreadableError, parsed
 from dispatcher.rules.problem import FieldProblem, RefusedError
 from dispatcher.web.answers import WebRefusedError
-from dispatcher.web.reading import BODY_LIMIT, as_model, refuse_unstorable
+from dispatcher.web.reading import BODY_LIMIT, as_body, refuse_unstorable
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -73,9 +73,9 @@ def read_model(file: str, model: type[B], **over: Any) -> B:
 
 
 def checked(value: object, model: type[B]) -> B:
-    """Like `as_model`, but an unknown field comes with the known one that it resembles."""
+    """Like `as_body`, but an unknown field comes with the known one that it resembles."""
     try:
-        return as_model(value, model)
+        return as_body(value, model)
     except RefusedError as refused:
         problems = [_helpful(item, model, value) for item in refused.problems]
         raise RefusedError(refused.status, refused.kind, refused.title, problems) from None
@@ -106,6 +106,8 @@ def _helpful(problem: FieldProblem, model: type[BaseModel], value: object) -> Fi
         near = difflib.get_close_matches(parts[-1], known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
         return FieldProblem(problem.pointer, problem.code, f"There is no such field; {hint}")
+    if problem.code == "missing":
+        return FieldProblem(problem.pointer, problem.code, "Is missing.")
     if problem.code == "string_type" and isinstance(_at(value, parts), bool | int | float):
         return FieldProblem(problem.pointer, problem.code, "Must be text: put it in quotes.")
     return problem

@@ -1,7 +1,8 @@
 """Incidents and what was said about them."""
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -127,11 +128,24 @@ def show_update(
     if as_json:
         print_model(found)
         return
-    print_fields(found.model_dump(exclude={"renderings"}))
+    print_fields(found.model_dump(exclude={"renderings", "facts", "internal"}))
+    for title, facts in (("Facts", found.facts), ("For ourselves", found.internal)):
+        if any(facts.values()):
+            typer.echo(f"\n{title}")
+            print_fields(_flat(facts))
     for rendering in found.renderings:
         print_words(f"{rendering.segment or 'public'} · {rendering.channel}", rendering.parts)
     if not found.renderings:
         typer.echo("\nIt has not been worded.")
+
+
+def _flat(facts: Mapping[str, Any], above: str = "  ") -> Iterator[tuple[str, object]]:
+    """Facts that have parts as one line for each part."""
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
 
 
 def promised(incident: Incident, now: datetime) -> str:

@@ -1,7 +1,8 @@
 """What this installation is made of: channels, segments, words, and the problems it names."""
 
 import difflib
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -75,15 +76,36 @@ def list_segments(ctx: typer.Context, as_json: Json = False) -> None:
     print_rows(columns, rows, none="There is no segment.", right=("accounts",))
 
 
-def _words(when: list[dict[str, object]]) -> str:
+_ASKS: Final[Mapping[str, str]] = {
+    "equals": "is",
+    "in": "is one of",
+    "min": "at least",
+    "max": "at most",
+    "exists": "is known:",
+}
+
+
+def _words(when: list[dict[str, Any]]) -> str:
     if not when:
-        return "everybody else"
+        return "whoever is left"
     return " and ".join(
-        " ".join(
-            [str(item["attribute"]), *(f"{n} {v}" for n, v in item.items() if n != "attribute")]
-        )
+        f"{item['attribute']} {_ASKS[name]} {_value(value)}"
         for item in when
+        for name, value in item.items()
+        if name in _ASKS
     )
+
+
+def _value(value: object) -> str:
+    match value:
+        case list():
+            return ", ".join(map(_value, value))
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
+        case _:
+            return str(value)
 
 
 @templates_app.command("list")

@@ -92,7 +92,7 @@ def show_account(
 
 @accounts_app.command("set")
 def set_account(ctx: typer.Context, account: AccountId, file: File, as_json: Json = False) -> None:
-    """Create or change an account. What the file leaves out stays."""
+    """Create or change an account. The file needs its name; what else it leaves out stays."""
     _set(ctx, "put_account", account, file, as_json=as_json)
 
 
@@ -164,7 +164,7 @@ def show_contact(
 
 @contacts_app.command("set")
 def set_contact(ctx: typer.Context, contact: ContactId, file: File, as_json: Json = False) -> None:
-    """Create or change a person. What the file leaves out stays."""
+    """Create or change a person. The file needs name and account; what else it leaves out stays."""
     _set(ctx, "put_contact", contact, file, as_json=as_json)
 
 
@@ -216,7 +216,7 @@ def show_component(ctx: typer.Context, component: ComponentId, as_json: Json = F
 def set_component(
     ctx: typer.Context, component: ComponentId, file: File, as_json: Json = False
 ) -> None:
-    """Create or change a component. What the file leaves out stays."""
+    """Create or change a component. The file needs its name; what else it leaves out stays."""
     _set(ctx, "put_component", component, file, as_json=as_json)
 
 

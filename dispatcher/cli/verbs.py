@@ -4,6 +4,7 @@ A file is imported when one of its verbs is used: `tidings --help` needs none of
 `tidings import` not what `tidings demo` needs.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
@@ -102,13 +103,42 @@ VERBS: Final = {
     "problems": Verb("lookup", "What the API's refusals mean, and what to do."),
 }
 
+PANELS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Tell customers": ("send", "drafts", "audience", "watch", "dispatch"),
+    "See what became of it": (
+        *("incidents", "updates", "deliveries", "account", "report", "exports", "verify"),
+    ),
+    "Customers": (*("import", "accounts", "contacts", "components", "segments", "suppressions"),),
+    "Other systems": ("sources", "intake", "webhooks", "banner-token"),
+    "People": ("users", "keys", "audit"),
+    "Run it": (
+        *(
+            "serve",
+            "worker",
+            "up",
+            "migrate",
+            "doctor",
+            "config",
+            "channels",
+            "templates",
+            "problems",
+        ),
+    ),
+    "Try it": ("demo", "sandbox"),
+}
+"""What the verbs are for, in the order in which they are listed."""
+
 
 class Verbs(TyperGroup):
     """Lists the verbs from the table, and finds the real one when it is called."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = {name: TyperCommand(name, help=verb.help) for name, verb in VERBS.items()}
+        self.commands = {
+            name: TyperCommand(name, help=VERBS[name].help, rich_help_panel=panel)
+            for panel, names in PANELS.items()
+            for name in names
+        }
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The name, the command and what is left of `args`. Ends with usage when there is no such verb."""
