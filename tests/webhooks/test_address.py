@@ -1,6 +1,7 @@
 """A webhook leads out into the world, never inside: by whatever name, spelling or turn of the resolver."""
 
 import asyncio
+import gzip
 import socket
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -269,7 +270,8 @@ async def test_a_proxy_of_the_environment_is_not_used(
 async def test_an_answer_is_read_a_little_and_shown_without_addresses(receiver: Receiver) -> None:
     receiver.answer(500, b"no such user jane.doe@example.com \x00\x1b[31m" + b"x" * 5_000_000)
     receiver.answer(200, b"\xff\xfe not text")
-    receiver.answer(200, b"x" * 10, **{"Content-Encoding": "gzip"})
+    bomb = gzip.compress(b"boom" * 5_000_000)
+    receiver.answer(200, bomb, **{"Content-Encoding": "gzip"})
     first, second, third = [await _post(LAB, receiver.url) for _ in range(3)]
     assert first.trouble is AttemptError.STATUS
     assert first.excerpt.startswith("no such user [email]")
@@ -277,6 +279,7 @@ async def test_an_answer_is_read_a_little_and_shown_without_addresses(receiver: 
     assert first.excerpt.isprintable()
     assert second.is_success
     assert third.is_success
+    assert "boom" not in third.excerpt, "nothing is unpacked"
 
 
 async def test_who_does_not_answer_is_left_after_a_while(receiver: Receiver) -> None:

@@ -49,14 +49,22 @@ select w.dispatch_id, d.update_id, d.created_at, d.completed_at, d.paused_at, i.
 from failure_watch w join dispatch d on d.id = w.dispatch_id join incident i on i.id = d.incident_id
 where w.dispatch_id = $1 and w.due_at <= $2 for update of w skip locked
 """
-# Those of failed, expired or unconfirmed that came, or went, since.
+# Those of failed, expired or unconfirmed that came, or went, since. First all of the dispatch, by its index:
+# a planner that may stop early would rather walk through the slices of everybody.
 CHANGED_SQL = f"""
-select s.id, s.channel, s.purpose, s.state, s.endpoint_ids, s.mark, coalesce(t.endpoint_ids, '{{}}') as told
-from (select *, hash_record_extended(row(state, n_by_status, n_merges), 0) as mark from slice
-      where dispatch_id = $1 and n_by_status[{Shown.FAILED + 1}] + n_by_status[{Shown.EXPIRED + 1}]
-                               + n_by_status[{Shown.UNCONFIRMED + 1}] > 0) s
-left join failure_told t on t.dispatch_id = s.dispatch_id and t.slice_id = s.id
-where t.mark is distinct from s.mark order by s.id limit $2
+with changed as materialized (
+    select s.id, s.mark from (
+        select id, hash_record_extended(row(state, n_by_status, n_merges), 0) as mark from slice
+        where dispatch_id = $1 and n_by_status[{Shown.FAILED + 1}] + n_by_status[{Shown.EXPIRED + 1}]
+                                   + n_by_status[{Shown.UNCONFIRMED + 1}] > 0) s
+    left join failure_told t on t.dispatch_id = $1 and t.slice_id = s.id
+    where t.mark is distinct from s.mark
+), due as materialized (select * from changed order by id limit $2)
+select s.id, s.channel, s.purpose, s.state, s.endpoint_ids, due.mark,
+       coalesce(t.endpoint_ids, '{{}}') as told
+from due join slice s on s.id = due.id and s.id = any(array(select id from due))
+left join failure_told t on t.dispatch_id = $1 and t.slice_id = s.id
+order by s.id
 """
 FAILED_SQL = f"""
 select endpoint_id, account_id, contact_version, state, attempt, evidence, reason, done_at from delivery
