@@ -10,7 +10,7 @@ from dispatcher.context import Context
 from dispatcher.rules.roles import Role
 from dispatcher.web.ids import USER
 from dispatcher.web.people import store
-from dispatcher.web.people.models import Invited, LinkView, UserIn, UserPatch, UserView
+from dispatcher.web.people.models import Invited, PasswordLink, UserIn, UserPatch, UserView
 from dispatcher.web.people.store import user_view
 from dispatcher.web.people.users import change_user, create_user, link_user
 from dispatcher.web.reading import as_model
@@ -108,7 +108,7 @@ def enable(ctx: typer.Context, user: Who, as_json: Json = False) -> None:
 def link(ctx: typer.Context, user: Who, as_json: Json = False) -> None:
     """A new link to set a password with, valid once and for a day; older ones end."""
 
-    async def work(built: Context) -> LinkView:
+    async def work(built: Context) -> PasswordLink:
         return await link_user(built, await _number(built, user), actor=COMMAND_LINE)
 
     made = within(ctx, work)
@@ -151,7 +151,7 @@ def _door(person: UserView) -> str:
     return ", ".join(name for name, there in doors if there) or "not yet"
 
 
-def _print_link(made: LinkView) -> None:
+def _print_link(made: PasswordLink) -> None:
     typer.echo(
         f"token: {made.token}\n"
         f"They set a password with it, once, until {made.expires_at:%Y-%m-%d %H:%M} UTC:\n"

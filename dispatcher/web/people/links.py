@@ -12,7 +12,7 @@ from dispatcher.web.answers import Reply, WebRefusedError
 from dispatcher.web.audit import note
 from dispatcher.web.ids import USER
 from dispatcher.web.people import brake, passwords, store
-from dispatcher.web.people.models import InvitationIn, LinkView, UserView
+from dispatcher.web.people.models import InvitationIn, PasswordLink, UserView
 from dispatcher.web.people.store import User
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.routing import POOL_WAIT_S, Call
@@ -33,7 +33,7 @@ returning user_id
 
 async def make_link(
     conn: Connection, ctx: Context, user: User, *, now: datetime, actor: str
-) -> LinkView:
+) -> PasswordLink:
     """A link in the place of those there were. Raises RefusedError for somebody who is disabled."""
     if user.disabled_at is not None:
         raise conflict("user-disabled", "A link would let nobody in: enable the person first")
@@ -42,7 +42,7 @@ async def make_link(
     await conn.execute(ADD_SQL, _hash(token), user.id, now, ends_at)
     public = ctx.signer.public_id(USER, user.id)
     await note(conn, at=now, actor=actor, action="user.link", thing=public)
-    return LinkView(
+    return PasswordLink(
         url=f"{ctx.settings.public_url}/v1/invitations", token=token, expires_at=ends_at
     )
 

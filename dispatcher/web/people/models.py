@@ -21,9 +21,11 @@ Email = Annotated[
 Password = Annotated[SecretStr, Field(max_length=LONGEST)]
 Token = Annotated[SecretStr, Field(min_length=20, max_length=200)]
 Accounts = Annotated[list[Name], Field(max_length=1000)]
-# Described where it stands: the description has a `Scope` already, that of an incident.
+# Not the enum itself: the description of the API has a `Scope` already, that of an incident.
 ScopeName = Annotated[
-    Scope, WithJsonSchema({"type": "string", "enum": [str(scope) for scope in Scope]})
+    str,
+    AfterValidator(lambda text: str(Scope(text))),
+    WithJsonSchema({"type": "string", "enum": [str(scope) for scope in Scope]}),
 ]
 Scopes = Annotated[list[ScopeName], Field(min_length=1, max_length=len(Scope))]
 OverlapHours = Annotated[int, Field(ge=0, le=24 * 30)]
@@ -69,7 +71,7 @@ class UserPage(Page[UserView]):
     """People, in the order in which they came."""
 
 
-class LinkView(BaseModel):
+class PasswordLink(BaseModel):
     """A way to set a password, once, within a day: post the token and the password to `url`."""
 
     url: str
@@ -80,7 +82,7 @@ class LinkView(BaseModel):
 class Invited(UserView):
     """Somebody new, and the link to be given to them: it is in this answer and nowhere else."""
 
-    link: LinkView
+    link: PasswordLink
 
 
 class InvitationIn(_Strict):

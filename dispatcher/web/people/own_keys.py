@@ -46,7 +46,8 @@ async def post_key(call: Call[KeyIn, NoQuery]) -> Reply:
     """Make a key; it may at most what its maker may."""
     ctx, caller, body = call.ctx, call.caller, call.body
     owner = _owner(caller, body)
-    for scope in body.scopes:
+    scopes = {Scope(name) for name in body.scopes}
+    for scope in sorted(scopes):
         require(caller, scope)
 
     async def work(conn: Connection) -> KeyMade:
@@ -55,7 +56,7 @@ async def post_key(call: Call[KeyIn, NoQuery]) -> Reply:
         made = await create_key(
             conn,
             name=body.name,
-            scopes=set(body.scopes),
+            scopes=scopes,
             now=now,
             expires_at=now + timedelta(days=days) if days else None,
             user_id=owner,

@@ -15,11 +15,11 @@ from dispatcher.web.people.models import (
     KeyMade,
     KeyPage,
     KeyRotateIn,
-    LinkView,
     Me,
     OidcBegun,
     OidcReturn,
     PasswordIn,
+    PasswordLink,
     Session,
     SignIn,
     UserIn,
@@ -56,7 +56,11 @@ _USERS: Final[tuple[Route[Any, Any], ...]] = (
         replies={200: UserView},
     ),
     act(
-        "/v1/users/{user_id}/link", "post_user_link", Scope.ADMIN, users.post_link, {201: LinkView}
+        "/v1/users/{user_id}/link",
+        "post_user_link",
+        Scope.ADMIN,
+        users.post_link,
+        {201: PasswordLink},
     ),
     get("/v1/audit", "list_audit", Scope.ADMIN, audit_log.list_audit, AuditQuery, AuditPage),
 )

@@ -13,7 +13,7 @@ from dispatcher.web.people import store
 from dispatcher.web.people.links import make_link
 from dispatcher.web.people.models import (
     Invited,
-    LinkView,
+    PasswordLink,
     UserIn,
     UserPage,
     UserPatch,
@@ -106,10 +106,10 @@ async def change_user(
     return await in_transaction(ctx.pool, work, rng=ctx.rng, wait_s=POOL_WAIT_S)
 
 
-async def link_user(ctx: Context, number: int, *, actor: str) -> LinkView:
+async def link_user(ctx: Context, number: int, *, actor: str) -> PasswordLink:
     """A link for somebody there is. Raises RefusedError."""
 
-    async def work(conn: Connection) -> LinkView:
+    async def work(conn: Connection) -> PasswordLink:
         user = await store.lock(conn, number)
         return await make_link(conn, ctx, user, now=ctx.now(), actor=actor)
 
