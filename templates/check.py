@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, TemplateSyntaxError, meta, nodes
@@ -29,26 +30,31 @@ _ONLY_INTERNAL = "internal"
 
 def check_templates(folder: Path = FOLDER) -> None:
     """Parse every `.j2` file below `folder`; TemplateError lists each unknown name and its line."""
-    environment = environment_of(folder, words=True)
     faults = [
         f"{file.relative_to(folder)}: {fault}"
         for file in sorted(folder.rglob("*.j2"))
-        for fault in _faults(environment, file)
+        for fault in _faults(folder, file.name, file.read_text(encoding="utf-8"))
     ]
     if faults:
         raise TemplateError("; ".join(faults))
 
 
-def _faults(environment: Environment, file: Path) -> Iterator[str]:
+# A process that starts many installations, as tests do, reads all files each time and parses none twice.
+@cache
+def _faults(folder: Path, name: str, text: str) -> tuple[str, ...]:
+    return tuple(_judged(environment_of(folder, words=True), name, text))
+
+
+def _judged(environment: Environment, name: str, text: str) -> Iterator[str]:
     try:
-        tree = environment.parse(file.read_text(encoding="utf-8"))
+        tree = environment.parse(text)
         undeclared = meta.find_undeclared_variables(tree)
     except TemplateSyntaxError as error:
         yield f"line {error.lineno}: {error.message}"
         return
-    names = set(_NAMES) - ({_ONLY_INTERNAL} if file.name != "internal.j2" else set())
-    for name in sorted(undeclared - names):
-        yield f"'{name}' is not a name that may be used here"
+    names = set(_NAMES) - ({_ONLY_INTERNAL} if name != "internal.j2" else set())
+    for unknown in sorted(undeclared - names):
+        yield f"'{unknown}' is not a name that may be used here"
     for node in tree.find_all(nodes.Getattr):
         if not isinstance(node.node, nodes.Name):
             continue
