@@ -137,9 +137,9 @@ def draw_account(out: Console, found: AccountDeliveries) -> None:
     """Print what one customer got, newest first."""
     manager = f", looked after by {found.manager}" if found.manager else ""
     out.print(f"{found.name} ({found.account}, {found.segment}{manager})", markup=False)
-    if not found.updates:
+    if not found.data:
         out.print("Nothing has been sent to this account.")
-    for update in found.updates:
+    for update in found.data:
         first = (
             f"first told {update.first_told_at:%H:%M:%S}"
             if update.first_told_at

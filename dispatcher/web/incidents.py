@@ -1,14 +1,16 @@
 """Incidents and their updates, to read."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import asyncpg
+from pydantic import Field
 
 from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.rules.own import OWN_ACCOUNT, seen_incident, seen_update, told_own
 from dispatcher.rules.policy import Severity
 from dispatcher.rules.problem import not_found
+from dispatcher.stages.accept.body import SeverityName
 from dispatcher.stages.compose import incident_url
 from dispatcher.web.answers import Reply
 from dispatcher.web.ids import DISPATCH, INCIDENT, UPDATE, number_of
@@ -37,10 +39,14 @@ INCIDENT_COLUMNS = _incident_columns("u.state not in ('draft', 'cancelled')")
 OWN_INCIDENT_COLUMNS = _incident_columns(seen_update("u"))
 PAGE = """
   and ($1::bigint is null or i.id < $1) and ($2::boolean is null or (i.resolved_at is null) = $2)
+  and ($4::text is null or i.source = $4) and ($5::smallint is null or i.severity = $5)
 order by i.id desc limit $3
 """
+NAMED_PAGE = f"and i.external_id = $6 {PAGE}"
 LIST_SQL = f"{INCIDENT_COLUMNS} where not i.canary {PAGE}"
 OWN_LIST_SQL = f"{OWN_INCIDENT_COLUMNS} where {seen_incident('i')} {PAGE}"
+NAMED_SQL = f"{INCIDENT_COLUMNS} where not i.canary {NAMED_PAGE}"
+OWN_NAMED_SQL = f"{OWN_INCIDENT_COLUMNS} where {seen_incident('i')} {NAMED_PAGE}"
 ONE_SQL = f"{INCIDENT_COLUMNS} where i.id = $1"
 OWN_ONE_SQL = f"{OWN_INCIDENT_COLUMNS} where i.id = $1 and {seen_incident('i')}"
 UPDATE_COLUMNS = """
@@ -76,9 +82,15 @@ order by channel, segment, locale, id
 
 
 class IncidentQuery(PageQuery):
-    """`state`: only incidents that go on, or only those that are over."""
+    """`state`: only incidents that go on, or only those that are over. The rest: only what is so.
+
+    `external_id` is the id its source has for it.
+    """
 
     state: Literal["open", "resolved"] | None = None
+    source: Annotated[str, Field(max_length=200)] | None = None
+    external_id: Annotated[str, Field(max_length=200)] | None = None
+    severity: SeverityName | None = None
 
 
 class IncidentPage(Page[Incident]):
@@ -91,11 +103,19 @@ class UpdatePage(Page[Update]):
 
 async def list_incidents(call: Call[None, IncidentQuery]) -> Reply:
     """Newest first."""
-    after = position(call.query, (int,))
-    wanted = None if call.query.state is None else call.query.state == "open"
+    after, query, own = position(call.query, (int,)), call.query, call.caller.limited
+    values: tuple[object, ...] = (
+        after and after[0],
+        None if query.state is None else query.state == "open",
+        query.limit + 1,
+        query.source,
+        None if query.severity is None else Severity[query.severity],
+    )
+    sql = OWN_LIST_SQL if own else LIST_SQL
+    if query.external_id is not None:
+        sql, values = OWN_NAMED_SQL if own else NAMED_SQL, (*values, query.external_id)
     async with call.connection() as conn:
-        sql = OWN_LIST_SQL if call.caller.limited else LIST_SQL
-        rows = await conn.fetch(sql, after and after[0], wanted, call.query.limit + 1)
+        rows = await conn.fetch(sql, *values)
     views = [_incident(call.ctx, row) for row in rows]
     return page_reply(call, views, [(row["id"],) for row in rows], IncidentPage)
 

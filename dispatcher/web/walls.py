@@ -62,6 +62,7 @@ DECISIONS: Final[Mapping[str, Decision]] = {
     "list_drafts": _DRAFTS,
     "get_draft": _DRAFTS,
     "list_draft_revisions": _DRAFTS,
+    "list_dispatches": _OWN,
     "get_dispatch": _OWN,
     "list_deliveries": _OWN,
     "get_report": _TOTALS,

@@ -30,8 +30,8 @@ async def test_the_newest_update_comes_first_with_every_delivery_of_the_account(
     told_twice: Book,
 ) -> None:
     found = await account_deliveries(told_twice.conn, "big", signer=SIGNER, read_pii=True)
-    assert [update.seq for update in found.updates] == [2, 1]
-    newest = found.updates[0]
+    assert [update.seq for update in found.data] == [2, 1]
+    newest = found.data[0]
     assert [(row.name, row.channel, row.status) for row in newest.deliveries] == [
         ("Ada", "email", "delivered"),
         ("Ada", "sms", "delivered"),
@@ -53,7 +53,7 @@ async def test_each_delivery_tells_its_history_in_order(book: Book) -> None:
     async with book.conn.transaction():
         await roll_up(book.conn, book.dispatch, policy=load_policy(None), now=at(10))
     found = await account_deliveries(book.conn, "big", signer=SIGNER)
-    (row,) = found.updates[0].deliveries
+    (row,) = found.data[0].deliveries
     assert [(event.fact, event.at) for event in row.timeline] == [
         ("delivered", at(5)),
         ("opened", at(9)),
@@ -65,17 +65,17 @@ async def test_who_was_told_first_is_known_before_any_roll_up_has_seen_it(
 ) -> None:
     await told_twice.conn.execute("update account_update set first_told_at = null")
     found = await account_deliveries(told_twice.conn, "big", signer=SIGNER)
-    assert [update.first_told_at for update in found.updates] == [at(62), at(2)]
+    assert [update.first_told_at for update in found.data] == [at(62), at(2)]
 
 
 async def test_names_and_addresses_are_masked_for_who_may_not_read_them(told_twice: Book) -> None:
     masked = await account_deliveries(told_twice.conn, "big", signer=SIGNER)
     plain = await account_deliveries(told_twice.conn, "big", signer=SIGNER, read_pii=True)
-    assert only(masked.updates[0].deliveries, channel="email").address == "a•••@example.com"
-    assert only(plain.updates[0].deliveries, channel="email").address == "ada@example.com"
+    assert only(masked.data[0].deliveries, channel="email").address == "a•••@example.com"
+    assert only(plain.data[0].deliveries, channel="email").address == "ada@example.com"
     assert "5010" not in masked.model_dump_json()
-    assert {row.name for row in masked.updates[0].deliveries} == {"A•••", "B•••"}
-    assert {row.name for row in plain.updates[0].deliveries} == {"Ada", "Bob"}
+    assert {row.name for row in masked.data[0].deliveries} == {"A•••", "B•••"}
+    assert {row.name for row in plain.data[0].deliveries} == {"Ada", "Bob"}
 
 
 async def test_pages_follow_each_other_without_a_gap_or_a_repetition(told_twice: Book) -> None:
@@ -83,7 +83,7 @@ async def test_pages_follow_each_other_without_a_gap_or_a_repetition(told_twice:
     second = await account_deliveries(
         told_twice.conn, "big", signer=SIGNER, limit=1, cursor=first.next_cursor
     )
-    assert [page.updates[0].seq for page in (first, second)] == [2, 1]
+    assert [page.data[0].seq for page in (first, second)] == [2, 1]
     assert second.next_cursor is None
 
 

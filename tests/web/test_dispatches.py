@@ -99,7 +99,7 @@ async def test_the_report_comes_as_json(api: Api, planned: str) -> None:
 async def test_an_accounts_deliveries_can_be_asked_for(api: Api, planned: str) -> None:
     assert planned
     view = (await api.get("/v1/accounts/small/deliveries")).json
-    assert (view["account"], len(view["updates"])) == ("small", 1)
+    assert (view["account"], len(view["data"])) == ("small", 1)
     assert (await api.get("/v1/accounts/nobody/deliveries")).status == 404
     assert (await api.get("/v1/accounts/small/deliveries?cursor=x")).kind == "invalid-query"
 

@@ -57,7 +57,7 @@ async def account_deliveries(
         name=account["name"],
         segment=account["segment"],
         manager=account["manager_name"],
-        updates=tuple(_update(row, signer, deliveries[row["id"]]) for row in page),
+        data=tuple(_update(row, signer, deliveries[row["id"]]) for row in page),
         next_cursor=signer.public_id("upd", page[-1]["id"]) if len(found) > limit else None,
     )
 

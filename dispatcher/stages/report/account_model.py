@@ -63,7 +63,7 @@ class AccountDeliveries(Row):
     name: str
     segment: str
     manager: str
-    updates: tuple[AccountUpdate, ...]
+    data: tuple[AccountUpdate, ...]
     next_cursor: str | None
 
 

@@ -13,6 +13,7 @@ from dispatcher.web import (
     exports,
     reports,
 )
+from dispatcher.web.dispatch_list import DispatchesQuery, DispatchPage, list_dispatches
 from dispatcher.web.dispatches import DeliveryPage, DeliveryQuery
 from dispatcher.web.lists import PageQuery
 from dispatcher.web.models import (
@@ -25,6 +26,14 @@ from dispatcher.web.rows import act, get, page
 from dispatcher.web.scopes import Scope
 
 DISPATCH_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
+    get(
+        "/v1/dispatches",
+        "list_dispatches",
+        Scope.DELIVERIES_READ,
+        list_dispatches,
+        DispatchesQuery,
+        DispatchPage,
+    ),
     get(
         "/v1/dispatches/{dispatch_id}",
         "get_dispatch",
