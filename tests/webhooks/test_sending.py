@@ -171,8 +171,11 @@ async def test_one_success_ends_a_time_of_failure_and_what_is_too_old_is_given_u
     assert logged.state == "failed"
     assert logged.ended_at is not None
     assert (await state_of(ctx, endpoint)).disabled_at is None
-    receiver.then = 200
     await tell(ctx, 2)
+    await webhooks.run(ctx, endpoint.id)
+    assert (await state_of(ctx, endpoint)).failing_since == ctx.now()
+    receiver.then = 200
+    clock.move(timedelta(seconds=6))
     await webhooks.run(ctx, endpoint.id)
     assert (await state_of(ctx, endpoint)).failing_since is None
 
