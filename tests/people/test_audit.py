@@ -114,7 +114,7 @@ class Day:
         self.made["source"] = f"/v1/sources/{self.made['sender'].id}"
 
     async def patch_source(self) -> None:
-        await self.call("PATCH", self.made["source"], {"severity": "P3"}, **ANY_VERSION)
+        await self.call("PATCH", self.made["source"], {"severity": "P3"})
 
     async def post_intake(self) -> None:
         answer = await self.made["sender"].send(pagerduty(), self.ctx.now())

@@ -151,6 +151,28 @@ async def test_what_an_author_writes_goes_out_only_by_who_may_approve(
     assert (await system.update(body, "k6")).json["state"] != "draft"
 
 
+async def test_a_link_to_a_report_outlives_the_session_it_was_made_in_and_not_a_new_password(
+    anonymous: Api, ctx: Context
+) -> None:
+    await seed(ctx, [contact(1, "small")])
+    lead = await somebody(ctx, anonymous, Role.COMMS_LEAD)
+    body = update(ctx).model_dump(mode="json", exclude_unset=True)
+    dispatch = (await lead.update(body)).json["dispatch_id"]
+    links = []
+    for _ in range(2):
+        made = await lead.call("POST", f"/v1/dispatches/{dispatch}/links", {})
+        links.append(made.json["url"].removeprefix(anonymous.base))
+        await lead.call("DELETE", "/v1/sessions/current")
+        assert (await anonymous.get(links[-1])).status == 200
+        lead = await sign_in(anonymous, "ada")
+    # Whose session may have been stolen gets a new password, and what was made in it ends as well.
+    stolen = await lead.call("POST", f"/v1/dispatches/{dispatch}/links", {})
+    change = {"old": PASSWORD, "new": "a bicycle in the rain"}
+    assert (await lead.call("POST", "/v1/me/password", change)).status == 200
+    for link in (*links, stolen.json["url"].removeprefix(anonymous.base)):
+        assert (await anonymous.get(link)).status == 403
+
+
 async def test_what_is_over_is_forgotten_and_what_was_asked_in_it_is_not_lost_before(
     anonymous: Api, ctx: Context, clock: MovableClock
 ) -> None:
