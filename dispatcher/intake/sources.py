@@ -157,6 +157,13 @@ async def change(
     return await find(conn, source_id)
 
 
+async def hold(conn: Connection, source_id: int) -> Source | None:
+    """The source, which nobody else changes before the transaction ends; None where there is none."""
+    if await conn.fetchrow(LOCK_SQL, source_id) is None:
+        return None
+    return await find(conn, source_id)
+
+
 async def remove(conn: Connection, source_id: int) -> bool:
     """Forget the source, its secrets and what came from it; what was made of that stays."""
     return await conn.fetchval(REMOVE_SQL, source_id) is not None

@@ -114,7 +114,10 @@ async def get_dispatch(call: Plain) -> Reply:
 
 
 async def cancel(call: Plain) -> Reply:
-    """Withdraw what has not left."""
+    """Withdraw what has not left.
+
+    Needs no If-Match: withdrawn is withdrawn, whoever said so first. Once it has ended, 409.
+    """
     ctx = call.ctx
     return await _decide(
         call, "cancel", lambda conn, number: control.cancel(conn, number, now=ctx.now())
@@ -122,7 +125,7 @@ async def cancel(call: Plain) -> Reply:
 
 
 async def pause(call: Plain) -> Reply:
-    """Hold what has not left."""
+    """Hold what has not left. Needs no If-Match: what is held already stays so."""
     ctx = call.ctx
     return await _decide(
         call, "pause", lambda conn, number: control.pause(conn, number, now=ctx.now())
@@ -130,7 +133,7 @@ async def pause(call: Plain) -> Reply:
 
 
 async def resume(call: Plain) -> Reply:
-    """Let a paused dispatch go on."""
+    """Let a paused dispatch go on. Needs no If-Match; one that goes on already is 409, and nothing is lost."""
     return await _decide(call, "resume", control.resume)
 
 

@@ -14,8 +14,13 @@ _TAGS: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
 
 
 def etag_of(content: BaseModel) -> str:
-    """The strong tag of a thing as it is shown: it changes when anything that is shown does."""
-    return f'"{hashlib.sha256(content.model_dump_json().encode()).hexdigest()[:24]}"'
+    """The strong tag of a thing as it is shown: it changes when anything that is shown does.
+
+    A model names in BY_ITSELF what changes without anybody deciding it, such as when a source last spoke:
+    what somebody has seen is not another version for that.
+    """
+    text = content.model_dump_json(exclude=getattr(content, "BY_ITSELF", None))
+    return f'"{hashlib.sha256(text.encode()).hexdigest()[:24]}"'
 
 
 def is_known(request: web.Request, etag: str) -> bool:

@@ -22,7 +22,7 @@ SIGNED_WITH_TIME = (Kind.INCIDENTIO, Kind.STANDARD_WEBHOOKS)
 
 async def nothing_came_of_it(ctx: Context) -> bool:
     return not await ctx.pool.fetchval(
-        "select exists (select from incident) or exists (select from intake_claim)"
+        "select exists (select from incident) or exists (select from intake_said)"
     )
 
 
@@ -161,12 +161,12 @@ async def test_a_disabled_source_is_told_so_and_only_if_it_is_the_right_one(
     api: Api, ctx: Context
 ) -> None:
     sender = await source(api, Kind.PAGERDUTY)
-    disabled = await api.call("PATCH", f"/v1/sources/{sender.id}", {"disabled": True})
+    disabled = await api.patch(f"/v1/sources/{sender.id}", {"disabled": True})
     assert disabled.json["disabled"] is True
     body = of_every_kind()[Kind.PAGERDUTY][0]
     answer = await sender.send(body, ctx.now())
     forged = await api.call("POST", sender.path, body)
     assert [answer.kind, forged.kind] == ["source-disabled", "forged-event"]
     assert await nothing_came_of_it(ctx)
-    await api.call("PATCH", f"/v1/sources/{sender.id}", {"disabled": False})
+    await api.patch(f"/v1/sources/{sender.id}", {"disabled": False})
     assert (await sender.send(body, ctx.now())).status == 202

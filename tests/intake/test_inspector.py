@@ -150,7 +150,7 @@ async def test_a_replay_changes_nothing_that_was_done_and_does_what_was_not(
     assert (again.status, again.headers["Idempotency-Replayed"]) == (202, "true")
     assert again.json["update_id"] == first.json["update_id"]
     fixed = {"components": {"Shop": "checkout"}}
-    await api.call("PATCH", f"/v1/sources/{sender.id}", fixed)
+    await api.patch(f"/v1/sources/{sender.id}", fixed)
     forced = await replay(api, sender, first.json["event_id"], force=True)
     assert (forced.json["became"], forced.json["state"]) == ("update", "dispatching")
     assert forced.json["incident_id"] == first.json["incident_id"]
@@ -171,7 +171,7 @@ async def test_an_event_that_was_refused_is_taken_when_the_source_has_been_mende
     (event,) = await seen(api, sender)
     assert (event["outcome"], event["became"]) == ("refused", None)
     assert (await replay(api, sender, event["id"])).status == 422
-    await api.call("PATCH", f"/v1/sources/{sender.id}", {"audience": None})
+    await api.patch(f"/v1/sources/{sender.id}", {"audience": None})
     first = await replay(api, sender, event["id"])
     assert first.json["became"] == "draft"
     # Twice is once, by which of its events ever.
@@ -253,6 +253,6 @@ async def test_a_hundred_events_of_a_source_are_kept_and_none_for_longer_than_a_
     # What was said is remembered for longer than how it was said.
     again = await quiet.send(pagerduty(), ctx.now())
     assert again.headers["Idempotency-Replayed"] == "true"
-    clock.move(events.CLAIMED_FOR + timedelta(hours=1))
+    clock.move(events.REMEMBERED_FOR + timedelta(hours=1))
     await maintain(ctx)
-    assert await ctx.pool.fetchval("select count(*) from intake_claim") == 0
+    assert await ctx.pool.fetchval("select count(*) from intake_said") == 0

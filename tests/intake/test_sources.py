@@ -1,5 +1,6 @@
 """Sources: made once, shown without their secret, rotated with an overlap, and never able to widen."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -108,10 +109,10 @@ async def test_a_name_can_be_given_once_and_is_free_again_when_the_source_is_gon
     again = await api.call("POST", "/v1/sources", {"kind": "opsgenie", "name": "ops"})
     assert (again.status, again.kind) == (409, "source-exists")
     await made.send(pagerduty(), ctx.now())
-    assert (await api.call("DELETE", f"/v1/sources/{made.id}")).json == {"result": "removed"}
+    assert (await api.delete(f"/v1/sources/{made.id}")).json == {"result": "removed"}
     for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/rotate")):
         raw = b"{}" if method in {"PATCH", "POST"} else None
-        said = {"Content-Type": "application/json"}
+        said = {"Content-Type": "application/json", "If-Match": "*"}
         gone = await api.call(method, f"/v1/sources/{made.id}{path}", raw=raw, headers=said)
         assert gone.status == 404
     assert (await made.send(pagerduty(), ctx.now())).status == 404
@@ -124,12 +125,40 @@ async def test_what_a_patch_leaves_out_stays_and_null_brings_the_default_back(ap
         api, Kind.PAGERDUTY, mode="auto", severity="P1", components={"a": "checkout"}
     )
     path = f"/v1/sources/{made.id}"
-    changed = await api.call("PATCH", path, {"severity": "P3"})
+    changed = await api.patch(path, {"severity": "P3"})
     assert [changed.json[name] for name in ("mode", "severity")] == ["auto", "P3"]
-    back = await api.call("PATCH", path, {"severity": None, "mode": None})
+    back = await api.patch(path, {"severity": None, "mode": None})
     assert [back.json[name] for name in ("mode", "severity")] == ["draft", "P2"]
     assert back.json["components"] == {"a": "checkout"}
-    assert (await api.call("PATCH", path, {"kind": "opsgenie"})).status == 422
+    assert (await api.patch(path, {"kind": "opsgenie"})).status == 422
+
+
+async def test_a_source_is_changed_only_by_who_has_seen_what_was_decided(
+    api: Api, ctx: Context
+) -> None:
+    made = await source(api, Kind.PAGERDUTY)
+    path = f"/v1/sources/{made.id}"
+    first = (await api.get(path)).headers["ETag"]
+    # That it spoke nobody decided, and it speaks all the time.
+    await made.send(pagerduty(), ctx.now())
+    assert (await api.get(path)).json["last_event_at"]
+    changed = await api.patch(path, {"severity": "P1"}, seen=first)
+    assert changed.headers["ETag"] == (await api.get(path)).headers["ETag"] != first
+    late = await api.patch(path, {"severity": "P3"}, seen=first)
+    assert (late.status, late.kind) == (412, "changed-meanwhile")
+    assert late.headers["ETag"] == changed.headers["ETag"]
+    assert (await api.delete(path, seen=first)).status == 412
+    blind = await api.call("PATCH", path, {"severity": "P3"})
+    assert (blind.status, blind.kind) == (428, "if-match-missing")
+    assert (await api.call("DELETE", path)).status == 428
+    assert (await api.get(path)).json["severity"] == "P1"
+    both = await asyncio.gather(
+        *(
+            api.patch(path, {"severity": word}, seen=changed.headers["ETag"])
+            for word in ("P2", "P3")
+        )
+    )
+    assert sorted(answer.status for answer in both) == [200, 412]
 
 
 def test_whatever_a_source_can_be_made_with_can_be_changed() -> None:

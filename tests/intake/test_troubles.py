@@ -171,7 +171,7 @@ async def test_what_an_operator_replays_in_vain_is_no_trouble_of_the_sender(
     assert (await api.call("POST", path, {})).status == 400
     assert await ctx.pool.fetchval("select n from source_trouble") == 1
     # Nor is a sender that an operator has turned off, which goes on sending for a while.
-    await api.call("PATCH", f"/v1/sources/{sender.id}", {"disabled": True})
+    await api.patch(f"/v1/sources/{sender.id}", {"disabled": True})
     assert (await sender.send(pagerduty(), ctx.now())).kind == "source-disabled"
     assert await ctx.pool.fetchval("select count(*) from source_trouble") == 1
 
@@ -198,5 +198,5 @@ async def test_a_source_may_be_bound_to_the_networks_of_its_sender(api: Api, ctx
     guess = Sender(api, Kind.STATUSPAGE, sender.id, sender.path[:-1], sender.secret)
     right = {"X-Forwarded-For": "203.0.113.9"}
     assert (await guess.send(orjson.dumps(statuspage()), ctx.now(), **right)).status == 403
-    wrong = await api.call("PATCH", f"/v1/sources/{sender.id}", {"networks": ["everywhere"]})
+    wrong = await api.patch(f"/v1/sources/{sender.id}", {"networks": ["everywhere"]})
     assert (wrong.status, wrong.kind) == (422, "invalid-request")

@@ -68,6 +68,13 @@ class Api:
             "POST", "/v1/updates", body, headers={"Idempotency-Key": key, **headers}
         )
 
+    async def patch(self, path: str, body: object, *, seen: str = "*") -> Answer:
+        """A change to whichever version it is, or to the one that was `seen`."""
+        return await self.call("PATCH", path, body, headers={"If-Match": seen})
+
+    async def delete(self, path: str, *, seen: str = "*") -> Answer:
+        return await self.call("DELETE", path, headers={"If-Match": seen})
+
     def bearing(self, token: str | None) -> "Api":
         return replace(self, headers={"Authorization": f"Bearer {token}"} if token else {})
 

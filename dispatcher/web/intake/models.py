@@ -1,7 +1,7 @@
 """What sources look like at the API."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -88,6 +88,8 @@ class SourceView(Defaults):
 
     `last_event_at`: when its sender last spoke and proved to be it. `last_error`: of the last seven days.
     """
+
+    BY_ITSELF: ClassVar = frozenset({"last_event_at", "last_error"})
 
     id: str
     kind: Kind

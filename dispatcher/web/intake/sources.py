@@ -11,6 +11,7 @@ from dispatcher.rules.problem import not_found
 from dispatcher.web.answers import Reply
 from dispatcher.web.audit import note
 from dispatcher.web.customer_models import Stored
+from dispatcher.web.etags import IfMatch, etag_of, if_match
 from dispatcher.web.ids import SOURCE, number_of
 from dispatcher.web.intake.models import (
     RotateIn,
@@ -49,8 +50,15 @@ async def get_source(call: Plain) -> Reply:
 
 
 async def patch_source(call: Call[SourcePatch, NoQuery]) -> Reply:
-    """Change defaults, disable or enable."""
-    return Reply(await change_source(call.ctx, call.path("source_id"), call.body, actor=call.actor))
+    """Change defaults, disable or enable, of the version that If-Match names."""
+    changed = await change_source(
+        call.ctx,
+        call.path("source_id"),
+        call.body,
+        actor=call.actor,
+        seen=if_match(call.request),
+    )
+    return Reply(changed, headers={"ETag": etag_of(changed)})
 
 
 async def post_rotate(call: Call[RotateIn, NoQuery]) -> Reply:
@@ -59,12 +67,12 @@ async def post_rotate(call: Call[RotateIn, NoQuery]) -> Reply:
 
 
 async def delete_source(call: Plain) -> Reply:
-    """Forget a source and what came from it; incidents stay."""
+    """Forget a source, of the version that If-Match names, and what came from it; incidents stay."""
     ctx, public = call.ctx, call.path("source_id")
 
     async def work(conn: Connection) -> None:
-        if not await sources.remove(conn, number_of(ctx, SOURCE, public)):
-            raise not_found("source")
+        await _seen(conn, ctx, public, if_match(call.request))
+        await sources.remove(conn, number_of(ctx, SOURCE, public))
         await note(conn, at=ctx.now(), actor=call.actor, action="source.remove", thing=public)
 
     await in_transaction(ctx.pool, work, rng=ctx.rng)
@@ -93,11 +101,18 @@ async def create_source(ctx: Context, body: SourceIn, *, actor: str) -> SourceWi
     return await in_transaction(ctx.pool, work, rng=ctx.rng)
 
 
-async def change_source(ctx: Context, public: str, body: SourcePatch, *, actor: str) -> SourceView:
-    """Change what is given. Raises RefusedError naming each wrong field."""
+async def change_source(
+    ctx: Context, public: str, body: SourcePatch, *, actor: str, seen: IfMatch | None = None
+) -> SourceView:
+    """Change what is given. `seen`: only if it is the version that somebody saw.
+
+    Raises RefusedError naming each wrong field.
+    """
 
     async def work(conn: Connection) -> SourceView:
         now = ctx.now()
+        if seen is not None:
+            await _seen(conn, ctx, public, seen)
         source = await sources.change(
             conn,
             ctx,
@@ -131,6 +146,13 @@ async def rotate_source(
         return with_secret(source_view(ctx, source), secret)
 
     return await in_transaction(ctx.pool, work, rng=ctx.rng)
+
+
+async def _seen(conn: Connection, ctx: Context, public: str, seen: IfMatch) -> None:
+    source = await sources.hold(conn, number_of(ctx, SOURCE, public))
+    if source is None:
+        raise not_found("source")
+    seen.require(source_view(ctx, source))
 
 
 async def _found(conn: Connection, ctx: Context, public: str) -> Source:
