@@ -1,4 +1,4 @@
-"""What came in: claims, so that nothing counts twice, and the inspector's list of events."""
+"""What came in: what was said already, so that nothing counts twice, and the inspector's list of events."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -23,21 +23,21 @@ KEPT_FORGED: Final = 10
 KEPT_BYTES: Final = 8 * 1024 * 1024
 KEPT_FOR: Final = timedelta(days=7)
 # Senders repeat what goes on; what was not repeated for a quarter of a year does not come again.
-CLAIMED_FOR: Final = timedelta(days=90)
+REMEMBERED_FOR: Final = timedelta(days=90)
 _LONGEST_DETAIL: Final = 500
 _KEY_PURPOSE: Final = "intake-event"
 # What an adapter reads of the headers, and nothing that proves anything.
 _KEPT_HEADERS: Final = ("content-type", "user-agent", "webhook-id")
 
 # Who said it first holds the row until its end, so the second one waits and then finds the result.
-CLAIM_SQL = """
-insert into intake_claim (source_id, key, seen_at)
+SAY_SQL = """
+insert into intake_said (source_id, key, seen_at)
 select $1, key, $3 from unnest($2::bytea[]) as said (key) order by key
 on conflict (source_id, key) do update set seen_at = excluded.seen_at
 returning key, result
 """
 SETTLE_SQL = """
-update intake_claim set result = $3 where source_id = $1 and key = any($2::bytea[])
+update intake_said set result = $3 where source_id = $1 and key = any($2::bytea[])
 """
 ADD_EVENT_SQL = """
 insert into intake_event (source_id, at, outcome, detail, result, shown, sealed, replay_of)
@@ -75,7 +75,7 @@ from (select source_id, max(at) as at from intake_event
 where s.id = e.source_id
 """
 TRIM_OLD_SQL = "delete from intake_event where at < $1"
-TRIM_CLAIMS_SQL = "delete from intake_claim where seen_at < $1"
+TRIM_SAID_SQL = "delete from intake_said where seen_at < $1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class Happened:
     replay_of: int | None = None
 
 
-async def claim(
+async def said_before(
     conn: Connection, source_id: int, keys: Sequence[str], *, now: datetime
 ) -> dict[str, Mapping[str, Any] | None]:
     """The result of each key that was said before, None for those that are new.
@@ -109,7 +109,7 @@ async def claim(
     The new ones belong to this transaction, which must `settle` them.
     """
     by_hash = {_hashed(key): key for key in keys}
-    rows = await conn.fetch(CLAIM_SQL, source_id, list(by_hash), now)
+    rows = await conn.fetch(SAY_SQL, source_id, list(by_hash), now)
     return {by_hash[bytes(row["key"])]: row["result"] for row in rows}
 
 
@@ -191,7 +191,7 @@ async def trim_events(conn: Connection, *, now: datetime) -> None:
     """Forget what is older than a week, and keys that came no more."""
     await conn.execute(LAST_HEARD_SQL, now - KEPT_FOR)
     await conn.execute(TRIM_OLD_SQL, now - KEPT_FOR)
-    await conn.execute(TRIM_CLAIMS_SQL, now - CLAIMED_FOR)
+    await conn.execute(TRIM_SAID_SQL, now - REMEMBERED_FOR)
 
 
 async def _trim(conn: Connection, source_id: int) -> None:

@@ -1,4 +1,4 @@
-"""One event through the door: proven, read, claimed, put into effect, remembered. All or nothing."""
+"""One event through the door: proven, read, new or said before, put into effect, kept. All or nothing."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias, assert_never
 from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.intake.adapters import ADAPTERS
-from dispatcher.intake.events import Happened, add_event, claim, settle
+from dispatcher.intake.events import Happened, add_event, said_before, settle
 from dispatcher.intake.model import DraftProposal, Ignored, Reading, Request, UpdateProposal
 from dispatcher.intake.proof import TOLERANCE
 from dispatcher.intake.propose import Made, Proposer
@@ -103,7 +103,7 @@ class _Door:
     async def words(
         self, update: UpdateProposal, proposer: Proposer
     ) -> tuple[Mapping[str, Any], bool]:
-        before = await self._claim([update.key, *update.passed])
+        before = await self._said_before([update.key, *update.passed])
         known = before[update.key]
         if known is not None and not self.forced:
             return known, True
@@ -119,7 +119,7 @@ class _Door:
     ) -> tuple[Mapping[str, Any], bool]:
         whole = "\n".join(["all of", *(alert.key for alert in draft.alerts)])
         keys = [whole, *(alert.key for alert in draft.alerts)]
-        before = await self._claim(keys)
+        before = await self._said_before(keys)
         fresh = [item for item in draft.alerts if self.forced or before[item.key] is None]
         if not fresh:
             known = before[whole] or _newest(before.values())
@@ -130,8 +130,8 @@ class _Door:
         await self._settle([whole, *(alert.key for alert in fresh)], result)
         return result, False
 
-    async def _claim(self, keys: Sequence[str]) -> dict[str, Mapping[str, Any] | None]:
-        return await claim(self.conn, self.source_id, keys, now=self.now)
+    async def _said_before(self, keys: Sequence[str]) -> dict[str, Mapping[str, Any] | None]:
+        return await said_before(self.conn, self.source_id, keys, now=self.now)
 
     async def _settle(self, keys: Sequence[str], result: Mapping[str, Any]) -> None:
         await settle(self.conn, self.source_id, keys, result)
@@ -143,7 +143,7 @@ class _Door:
         """
         if at is None or at > self.now + TOLERANCE:
             return False
-        newest = (await self._claim([order]))[order]
+        newest = (await self._said_before([order]))[order]
         told = at.isoformat(timespec="microseconds")
         if newest is None or told >= newest[_AT]:
             await self._settle([order], {_AT: told})

@@ -24,14 +24,14 @@ create index source_secret_by_source on source_secret (source_id);
 
 -- One row per thing that a sender said, by the hash of its own key for it: said again, it gets the same
 -- answer. A committed row always has its result.
-create table intake_claim (
+create table intake_said (
     source_id  bigint not null references source on delete cascade,
     key        bytea not null,
     result     jsonb,
     seen_at    timestamptz not null,
     primary key (source_id, key)
 );
-create index intake_claim_by_age on intake_claim (seen_at);
+create index intake_said_by_age on intake_said (seen_at);
 
 -- The incident that a group of alerts stands for at present: its key comes again for the next one.
 create table intake_group (

@@ -46,7 +46,7 @@ begin
         'account', 'contact', 'contact_version', 'contact_endpoint', 'endpoint', 'address', 'usage', 'subscription',
         'consent', 'suppression', 'incident', 'incident_update', 'rendering', 'dispatch', 'dispatch_report', 'slice',
         'delivery', 'receipt', 'receipt_batch', 'parked_receipt', 'reached', 'account_update', 'export',
-        'export_chunk', 'banner_event', 'intake_event', 'intake_claim', 'intake_group', 'source_secret', 'api_key',
+        'export_chunk', 'banner_event', 'intake_event', 'intake_said', 'intake_group', 'source_secret', 'api_key',
         'idempotency', 'audit', 'users', 'user_account', 'user_link'] loop
         execute format('alter table %I enable row level security', name);
     end loop;

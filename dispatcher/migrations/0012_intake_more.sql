@@ -14,3 +14,4 @@ create table source_trouble (
     untold     bigint not null,
     primary key (source_id, kind)
 );
+alter table source_trouble enable row level security;

@@ -36,7 +36,7 @@ async def test_an_event_sent_again_tells_everybody_once_whichever_side_of_the_co
     with pytest.raises(aiohttp.ClientError):
         await product.post(door, statuspage())
     assert await web.wait() == -signal.SIGKILL
-    for table in ("incident_update", "intake_claim", "intake_event"):
+    for table in ("incident_update", "intake_said", "intake_event"):
         assert await product.ctx.pool.fetchval(f"select count(*) from {table}") == kept
 
     await product.start_web()
