@@ -7,10 +7,12 @@ from typing import Any, Final
 
 import orjson
 
+from dispatcher.announce import MODELS
 from dispatcher.web.openapi.headers import HEADERS, PARAMETERS
 from dispatcher.web.openapi.operations import operation, tag_of
 from dispatcher.web.openapi.refusals import Refusals
 from dispatcher.web.openapi.schemas import Json, Schemas
+from dispatcher.web.openapi.webhooks import webhooks
 from dispatcher.web.openapi.words import ABOUT, SCHEMES
 from dispatcher.web.routing import Route
 
@@ -28,7 +30,7 @@ def is_api(route: Route[Any, Any]) -> bool:
 def describe(routes: Iterable[Route[Any, Any]]) -> Json:
     """The API of these routes as an OpenAPI 3.1 document."""
     routes = [route for route in routes if is_api(route)]
-    schemas = Schemas(routes)
+    schemas = Schemas(routes, MODELS.values())
     refusals = Refusals(schemas)
     paths: dict[str, Json] = defaultdict(dict)
     for route in routes:
@@ -40,6 +42,7 @@ def describe(routes: Iterable[Route[Any, Any]]) -> Json:
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": words} for name, words in tags.items()],
         "paths": paths,
+        "webhooks": webhooks(schemas),
         "components": {
             "schemas": schemas.components,
             "responses": refusals.components,
