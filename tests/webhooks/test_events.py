@@ -14,7 +14,7 @@ from dispatcher.clocks.webhooks import wake_webhooks
 from dispatcher.context import Context
 from dispatcher.db import in_transaction
 from dispatcher.rules.reasons import Decision
-from dispatcher.rules.states import DeliveryState, SliceState
+from dispatcher.rules.states import EARLIER_ATTEMPTS_SHIFT, DeliveryState, SliceState, bit
 from dispatcher.stages import report, track, webhooks
 from dispatcher.stages.control import cancel
 from dispatcher.stages.send.record import settle
@@ -167,6 +167,9 @@ async def test_doubt_is_told_when_it_is_decided_and_not_before(
     endpoint = await hook(ctx, receiver, EventType.DELIVERY_FAILED)
     flight = await in_flight(ctx, mails=3)
     await lose(ctx, flight.held)
+    # An attempt before this one had failed; whether this one did, nobody knows yet.
+    earlier = bit(Fact.UNDELIVERED) << EARLIER_ATTEMPTS_SHIFT
+    await ctx.pool.execute("update delivery set evidence = $1 where channel = 1", earlier)
     await look(ctx, clock, flight)
     assert await told(ctx, endpoint, receiver) == []
     first, second, _ = flight.endpoints
