@@ -4,8 +4,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from dispatcher.context import Context
-from tests.flow.story import update
+from tests.flow.story import eventually, update
 from tests.web.client import Answer, Api
+
+# Who waits for a lock of the test's own database.
+WAITING = """
+select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()
+"""
+
+
+async def until_waiting(ctx: Context, n: int) -> None:
+    """Until so many wait for a lock that the test holds."""
+
+    async def all_wait() -> bool:
+        return bool(await ctx.pool.fetchval(WAITING) >= n)
+
+    await eventually(all_wait, what=f"that {n} wait")
 
 
 def body(ctx: Context, **more: Any) -> dict[str, Any]:

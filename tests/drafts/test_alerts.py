@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from dispatcher.context import Context
+from dispatcher.db.transactions import RETRIES
 from dispatcher.intake.model import Kind
-from tests.drafts.desk import Desk
+from tests.drafts.desk import Desk, until_waiting
 from tests.flow.story import MovableClock
 from tests.intake.payloads import alert, alertmanager, pagerduty
 from tests.intake.senders import Sender, source
@@ -75,9 +76,35 @@ async def test_two_events_of_a_new_incident_that_come_at_once_are_one_draft(
 ) -> None:
     sender = await source(api, Kind.PAGERDUTY, components={"PSVC001": "checkout"})
     bodies = [pagerduty(), pagerduty("incident.reopened")]
-    answers = await asyncio.gather(*(sender.send(body, ctx.now()) for body in bodies))
+    for body in bodies:
+        # By the sender's clock it has not happened yet, so nobody can say which was first.
+        body["event"]["occurred_at"] = "2099-01-01T00:00:00Z"
+    async with ctx.pool.acquire() as conn, conn.transaction():
+        await conn.execute("lock table incident in exclusive mode")
+        sending = [asyncio.create_task(sender.send(body, ctx.now())) for body in bodies]
+        await until_waiting(ctx, 2)
+    answers = [await task for task in sending]
     assert sorted(became(answer) for answer in answers) == ["draft", "extended"]
     assert len(await drafts(api)) == 1
+
+
+async def test_a_decision_and_an_alert_at_once_take_turns_without_a_deadlock(
+    api: Api, ctx: Context
+) -> None:
+    """Both lock the incident first; else one would be undone, and begun again a second later."""
+    begun_again = RETRIES.labels(conflict="DeadlockDetectedError")._value.get()
+    sender = await group(api)
+    desk = await at_desk(api, await sender.send(alertmanager(alert("a1")), ctx.now()))
+    async with ctx.pool.acquire() as conn, conn.transaction():
+        await conn.execute("select from incident for update")
+        adding = asyncio.create_task(sender.send(alertmanager(alert("a2")), ctx.now()))
+        await until_waiting(ctx, 1)
+        editing = asyncio.create_task(desk.edit({"note": "mine"}))
+        await until_waiting(ctx, 2)
+    assert became(await adding) == "extended"
+    # The alert was first, so what was edited is not what was seen.
+    assert (await editing).status == 412
+    assert RETRIES.labels(conflict="DeadlockDetectedError")._value.get() == begun_again
 
 
 async def test_who_edits_while_an_alert_adds_to_the_draft_is_told_and_loses_nothing(

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from dispatcher.context import Context
-from dispatcher.db.transactions import RETRIES
 from dispatcher.web.scopes import Scope
 from tests.drafts.desk import Desk, body
 from tests.flow.story import MovableClock, post, update
@@ -222,22 +221,3 @@ async def test_who_may_write_drafts_may_not_send_them(api: Api, ctx: Context) ->
     looking = await Desk(reader, desk.path).look()
     for answer in (await looking.edit({"note": "x"}), await looking.discard()):
         assert (answer.status, answer.kind) == (403, "missing-scope")
-
-
-async def test_a_submission_an_edit_and_a_post_at_once_take_turns_without_a_deadlock(
-    api: Api, ctx: Context
-) -> None:
-    """All lock the incident first; else one would be undone, and begun again a second later."""
-    begun_again = RETRIES.labels(conflict="DeadlockDetectedError")
-    before = begun_again._value.get()
-    for turn in range(5):
-        incident = {"external_id": f"INC-{turn}"}
-        desk = await Desk.with_draft(api, body(ctx, incident=incident), f"d{turn}")
-        posted = {**body(ctx, incident=incident), "mode": "auto"}
-        sent, other, edited = await asyncio.gather(
-            desk.submit(), api.update(posted, f"p{turn}"), desk.edit({"note": "late"})
-        )
-        assert sent.status in {202, 409, 412}, sent.body
-        assert edited.status in {200, 409, 412}, edited.body
-        assert other.status == 202
-    assert begun_again._value.get() == before

@@ -11,14 +11,11 @@ from channels.sms_segments import segments
 from dispatcher.config import Settings
 from dispatcher.config.preview import PreviewSettings, SmsPrices
 from dispatcher.context import Context
-from tests.drafts.desk import Desk, body
+from tests.drafts.desk import WAITING, Desk, body
 from tests.flow.story import MovableClock, contact, post, seed, update
 from tests.web.client import Api
 
 PRICES = SmsPrices(currency="EUR", by_prefix={"+1": Decimal("0.0079"), "+4917": Decimal("0.0845")})
-WAITING = """
-select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()
-"""
 STOP = " Reply STOP to opt out"
 
 
@@ -174,7 +171,7 @@ async def test_people_who_cannot_be_counted_in_time_are_left_out_and_the_words_a
             looking = [asyncio.create_task(look(desk)) for _ in range(2)]
             waiting = 0
             while not all(task.done() for task in looking):
-                waiting = max(waiting, await conn.fetchval(WAITING))
+                waiting = max(waiting, await ctx.pool.fetchval(WAITING))
                 await asyncio.sleep(0.05)
     # One after the other, so that those who post find a connection.
     assert waiting == 1
