@@ -10,7 +10,14 @@ from dispatcher.context import Context
 from dispatcher.rules.roles import Role
 from dispatcher.web.ids import USER
 from dispatcher.web.people import store
-from dispatcher.web.people.models import Invited, PasswordLink, UserIn, UserPatch, UserView
+from dispatcher.web.people.models import (
+    Invited,
+    PasswordLink,
+    UserIn,
+    UserPatch,
+    UserView,
+    as_stored,
+)
 from dispatcher.web.people.store import user_view
 from dispatcher.web.people.users import change_user, create_user, link_user
 from dispatcher.web.reading import as_model
@@ -87,7 +94,12 @@ def show(ctx: typer.Context, user: Who, as_json: Json = False) -> None:
 
 
 @app.command("set-role")
-def set_role(ctx: typer.Context, user: Who, role: Role, as_json: Json = False) -> None:
+def set_role(
+    ctx: typer.Context,
+    user: Who,
+    role: Annotated[Role, typer.Argument(help="What they may do from now on.")],
+    as_json: Json = False,
+) -> None:
     """Give another role; it counts from their next call on."""
     _change(ctx, user, UserPatch(role=role), as_json=as_json)
 
@@ -129,7 +141,7 @@ async def _number(built: Context, user: str) -> int:
     if "@" not in user:
         return number_of(built.signer, USER, user, "person")
     async with built.pool.acquire() as conn:
-        found = await store.by_email(conn, user.strip().lower())
+        found = await store.by_email(conn, as_stored(user))
     if found is None:
         raise Failure(Exit.USAGE, "Nobody here has this e-mail; see: tidings users list")
     return found.id

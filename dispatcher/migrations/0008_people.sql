@@ -45,6 +45,9 @@ create table oidc_state (
     state_hash  bytea primary key,
     ends_at     timestamptz not null
 );
+-- Nobody but their owner, as whom the product works, has any business with these.
+alter table sign_in_brake enable row level security;
+alter table oidc_state enable row level security;
 
 -- A key belongs to a system, or to a person; a session is a key that signing in makes. What replaces a key
 -- leaves it `expires_at`, so that both work for a while.

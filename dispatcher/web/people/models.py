@@ -13,6 +13,15 @@ from dispatcher.web.people.passwords import LONGEST
 from segments.addresses import normalise_email
 from templates.facts import Moment
 
+
+def as_stored(text: str) -> str:
+    """An e-mail as somebody types it, in the form in which it is kept; what is none stays as it is."""
+    try:
+        return normalise_email(text).lower()
+    except ValueError:
+        return text.strip().lower()
+
+
 Email = Annotated[
     str,
     StringConstraints(max_length=254),
@@ -102,7 +111,7 @@ class PasswordIn(_Strict):
 class SignIn(_Strict):
     """E-mail and password."""
 
-    email: Annotated[str, StringConstraints(max_length=254, strip_whitespace=True, to_lower=True)]
+    email: Annotated[str, StringConstraints(max_length=254), AfterValidator(as_stored)]
     password: Password
 
 

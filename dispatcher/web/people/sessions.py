@@ -89,10 +89,11 @@ async def post_password(call: Call[PasswordIn, NoQuery]) -> Reply:
         raise WebRefusedError("signed-in-only")
     async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
         email = (await store.by_id(conn, caller.user_id)).email
+    new = body.new.get_secret_value()
+    # First of all: a weak one must not count as a failure to prove the old one.
+    passwords.refuse_weak(new, pointer="/new", email=email, brand=ctx.settings.brand.name)
     attempt = brake.attempt_of(ctx, email=email, address=client_address(call.request))
     user = await _proven(ctx, attempt, email, body.old.get_secret_value())
-    new = body.new.get_secret_value()
-    passwords.refuse_weak(new, pointer="/new", email=email, brand=ctx.settings.brand.name)
     password_hash = await passwords.hashed(new)
 
     async def work(conn: Connection) -> None:
