@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from channels.model import ChannelKind
 from dispatcher.cli.asking import Question, answer_to, ask
 from dispatcher.cli.base import Json, within
+from dispatcher.cli.incidents import named
 from dispatcher.cli.listing import (
     Addresses,
     Cursor,
@@ -20,6 +21,7 @@ from dispatcher.cli.listing import (
 from dispatcher.cli.newest import or_newest, print_nothing_yet
 from dispatcher.context import Context
 from dispatcher.stages.report.model import AccountPage, StandingWord
+from dispatcher.web.dispatch_list import DispatchPage, DispatchState
 from dispatcher.web.dispatches import DeliveryPage
 from dispatcher.web.models import Delivery, Dispatch, DispatchControlled
 
@@ -65,6 +67,44 @@ def _of_dispatch(
         return await ask(built, model, Question(operation=operation, path=path, **question))
 
     return within(ctx, work)
+
+
+@app.command("list")
+def list_all(
+    ctx: typer.Context,
+    incident: Annotated[
+        str | None,
+        typer.Option(metavar="INCIDENT", help="Only of this one: your id of it, or inc_…"),
+    ] = None,
+    state: Annotated[
+        DispatchState | None, typer.Option(help="Only dispatches that are so.")
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    as_json: Json = False,
+) -> None:
+    """Dispatches, newest first."""
+
+    async def work(built: Context) -> DispatchPage:
+        which = None if incident is None else await named(built, incident)
+        query = {"incident": which, "state": state, "limit": limit, "cursor": cursor}
+        return await ask(built, DispatchPage, Question(operation="list_dispatches", query=query))
+
+    found = within(ctx, work)
+    if as_json:
+        print_model(found)
+        return
+    rows = [
+        (
+            when(row.created_at),
+            "paused" if row.paused else row.state,
+            when(row.completed_at, "-"),
+            row.id,
+        )
+        for row in found.data
+    ]
+    columns = ("begun (UTC)", "state", "over (UTC)", "id")
+    print_rows(columns, rows, none="There is no such dispatch.", cursor=found.next_cursor)
 
 
 @app.command("show")

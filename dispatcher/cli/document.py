@@ -52,7 +52,8 @@ def read_document(file: str) -> Any:
     except UnreadableError as error:
         raise Failure(Exit.USAGE, f"{name} {error}.") from None
     except WebRefusedError as error:
-        raise Failure(Exit.USAGE, f"{name} cannot be taken: {error.title}.") from None
+        why = "; ".join(f"{item.pointer}: {item.detail}" for item in error.problems) or error.title
+        raise Failure(Exit.USAGE, f"{name} cannot be taken: {why}.") from None
     except TypeError as error:
         raise Failure(
             Exit.USAGE, f"{name} holds a value that JSON does not have: {error}."

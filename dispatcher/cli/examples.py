@@ -17,6 +17,7 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "drafts list": "tidings drafts list",
     "drafts show": "tidings drafts show upd_…",
     "drafts submit": "tidings drafts submit upd_…",
+    "dispatch list": "tidings dispatch list --state sending",
     "dispatch show": "tidings dispatch show",
     "dispatch accounts": "tidings dispatch accounts --standing not_told",
     "dispatch cancel": "tidings dispatch cancel dsp_…",

@@ -35,7 +35,9 @@ def register(parent: typer.Typer) -> None:
 def tail(
     ctx: typer.Context,
     source: SourceName,
-    lines: Annotated[int, typer.Option("-n", "--lines", min=1, max=events.KEPT_EVENTS)] = 10,
+    lines: Annotated[
+        int, typer.Option("-n", "--lines", help="How many.", min=1, max=events.KEPT_EVENTS)
+    ] = 10,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until Ctrl-C.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -89,7 +89,7 @@ def show(ctx: typer.Context, as_json: Json = False) -> None:
 @app.command("rotate")
 def rotate(
     ctx: typer.Context,
-    key_id: Annotated[str, typer.Argument(metavar="ID")],
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As in tidings keys list.")],
     *,
     overlap_hours: Annotated[
         int, typer.Option(help="How long the old key goes on working.", min=0, max=720)
@@ -113,7 +113,11 @@ def rotate(
 
 
 @app.command("revoke")
-def revoke(ctx: typer.Context, key_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+def revoke(
+    ctx: typer.Context,
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As in tidings keys list.")],
+    as_json: Json = False,
+) -> None:
     """End a key at once."""
 
     async def work(built: Context) -> bool:
@@ -122,7 +126,10 @@ def revoke(ctx: typer.Context, key_id: Annotated[str, typer.Argument(metavar="ID
 
     if not within(ctx, work):
         raise Failure(Exit.USAGE, f"There is no key {key_id!r} to revoke; see: tidings keys list")
-    typer.echo(f"{key_id} is revoked.")
+    if as_json:
+        print_json({"result": "removed"})
+    else:
+        typer.echo(f"{key_id} is revoked.")
 
 
 def _standing(key: StoredKey) -> str:

@@ -12,6 +12,7 @@ import typer
 
 from dispatcher.cli.base import Exit, Failure, Json, console, number_of, print_json, within
 from dispatcher.cli.draw import NOTHING_YET, draw_account, draw_report
+from dispatcher.cli.newest import print_nothing_yet
 from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.stages.report import (
@@ -91,11 +92,10 @@ def report(
         within(ctx, lambda built: _write_workbook(built, dispatch, xlsx, read_pii=addresses))
         return
     found = within(ctx, lambda built: _report(built, dispatch, read_pii=addresses))
-    if as_json:
-        print_json(found.to_json() if found else None)
-    elif found is None:
-        for line in NOTHING_YET:
-            typer.echo(line)
+    if found is None:
+        print_nothing_yet(as_json=as_json)
+    elif as_json:
+        print_json(found.to_json())
     else:
         draw_report(console(), found)
 

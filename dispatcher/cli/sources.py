@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from dispatcher.cli.asking import Question, ask
 from dispatcher.cli.base import (
     Exit,
     Failure,
@@ -21,6 +22,7 @@ from dispatcher.context import Context
 from dispatcher.intake import sources
 from dispatcher.intake.model import Kind
 from dispatcher.intake.sources import Source
+from dispatcher.web.customer_models import Stored
 from dispatcher.web.ids import SOURCE
 from dispatcher.web.intake.models import (
     RotateIn,
@@ -199,6 +201,21 @@ def rotate(
         return await rotate_source(built, public, body, actor=COMMAND_LINE)
 
     _print_with_secret(within(ctx, work), as_json=as_json)
+
+
+@app.command("remove")
+def remove(ctx: typer.Context, source: SourceName, as_json: Json = False) -> None:
+    """Forget a source and what came from it; its incidents stay."""
+
+    async def work(built: Context) -> Stored:
+        path = {"source_id": built.signer.public_id(SOURCE, (await named(built, source)).id)}
+        return await ask(built, Stored, Question(operation="remove_source", path=path))
+
+    found = within(ctx, work)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        typer.echo(f"{source} is {found.result}.")
 
 
 async def named(built: Context, text: str) -> Source:

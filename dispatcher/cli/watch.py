@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from channels.model import ChannelKind
 from dispatcher.cli.base import Exit, Failure, Json, console, number_of, within
-from dispatcher.cli.draw import NOTHING_YET
+from dispatcher.cli.newest import print_nothing_yet
 from dispatcher.context import Context
 from dispatcher.stages.report import latest_dispatch
 from dispatcher.web.ids import DISPATCH
@@ -54,8 +54,7 @@ def watch_dispatch(
 
     last = within(ctx, work)
     if last is None:
-        for line in NOTHING_YET:
-            typer.echo(line)
+        print_nothing_yet(as_json=as_json)
     elif last.failed is not None:
         raise Failure(Exit.DIFFERS, f"The update could not be worded: {last.failed}")
     elif last.state == "cancelled":

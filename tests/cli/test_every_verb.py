@@ -1,0 +1,124 @@
+"""Every verb of the table with everything wrong that can be: a sentence, the right code, no traceback."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from dispatcher.db import Connection
+from tests.cli.conftest import Result, Tidings
+from tests.cli.test_manual import LEAVES
+
+pytestmark = pytest.mark.timeout(180)
+
+FOREVER = {"serve", "worker", "up", "sandbox", "demo"}
+WITHOUT_DATABASE = {"config check", "config show", "problems list", "problems explain", "doctor"}
+# What is unknown is no mistake to them: they make it, or say what they found.
+MAKES = {
+    "banner-token",
+    "keys create",
+    "sources create",
+    "users create",
+    "suppressions add",
+    "suppressions remove",
+}
+NOWHERE = "postgresql://nobody:hunter2@127.0.0.1:1/none"
+GIVEN = {
+    "CHANNEL": "email",
+    "KIND": "pagerduty",
+    "ROLE": "viewer",
+    "ADDRESS": "ann@example.com",
+    "EMAIL": "ann@example.com",
+}
+NEEDED = {
+    "verify": ("--ledger", "http://127.0.0.1:1"),
+    "drafts edit": ("--set", "note=x"),
+    "users create": ("--role", "viewer"),
+    "contacts erase": ("--yes",),
+}
+
+
+def arguments(verb: str) -> list[str]:
+    """The verb with nonsense for whatever it must be told."""
+    nonsense = f"no-{verb.replace(' ', '-')}"
+    needed = [
+        GIVEN.get((param.metavar or param.name).upper(), nonsense)
+        for param in LEAVES[verb].params
+        if param.param_type_name == "argument" and param.required
+    ]
+    as_json = any("--json" in param.opts for param in LEAVES[verb].params)
+    return [*verb.split(), *needed, *NEEDED.get(verb, ()), *(["--json"] if as_json else [])]
+
+
+def verbs() -> Iterator[str]:
+    return (verb for verb in LEAVES if verb not in FOREVER)
+
+
+def faults(verb: str, result: Result, *codes: int) -> Iterator[str]:
+    """What is wrong with how it ended."""
+    if result.code not in codes:
+        yield f"{verb} ended with {result.code}: {result.err}"
+    if "Traceback" in result.err or (result.code and not result.err.strip()):
+        yield f"{verb} said: {result.err}"
+    if result.code == 0 or result.out:
+        try:
+            orjson.loads(result.out or "null")
+        except orjson.JSONDecodeError:
+            yield f"{verb} printed: {result.out}"
+    if "hunter2" in result.err + result.out:
+        yield f"{verb} told the password"
+
+
+async def test_what_must_be_told_and_is_not_is_named(tidings: Tidings) -> None:
+    wrong: list[str] = []
+    for verb, command in LEAVES.items():
+        needed = [param for param in command.params if param.required]
+        if needed:
+            result = await tidings(*verb.split())
+            wrong += faults(verb, result, 2)
+            if "Missing" not in result.err:
+                wrong.append(f"{verb} does not name what is missing: {result.err}")
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_ids_of_nothing_are_refused_by_every_verb(tidings: Tidings) -> None:
+    wrong: list[str] = []
+    for verb in verbs():
+        needs = any(
+            param.param_type_name == "argument" and param.required for param in LEAVES[verb].params
+        )
+        codes = (2,) if needs and verb not in MAKES else (0, 2) if verb in MAKES else (0, 3)
+        wrong += faults(verb, await tidings(*arguments(verb)), *codes)
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_a_database_that_is_away_is_told_by_every_verb_that_needs_it(
+    tidings: Tidings,
+) -> None:
+    wrong: list[str] = []
+    for verb in verbs():
+        if verb in WITHOUT_DATABASE:
+            continue
+        # What cannot be read is refused before anybody asks the database.
+        reads = any(param.metavar == "FILE" and param.required for param in LEAVES[verb].params)
+        codes = (2, 3) if reads else (3,)
+        result = await tidings(*arguments(verb), TIDINGS_DATABASE__URL=NOWHERE)
+        wrong += faults(verb, result, *codes)
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_without_its_schema_a_database_is_of_no_use(
+    tidings: Tidings, conn: Connection
+) -> None:
+    await conn.execute("drop schema public cascade; create schema public")
+    for verb in ("incidents list", "report", "accounts list", "audit"):
+        result = await tidings(*verb.split(), "--json")
+        assert list(faults(verb, result, 3)) == []
+        assert "tidings migrate" in result.err
+
+
+def test_every_argument_has_a_word_for_it() -> None:
+    params: list[tuple[str, Any]] = [(v, p) for v, c in LEAVES.items() for p in c.params]
+    missing = [f"{v} {p.name}" for v, p in params if not p.help and not p.hidden]
+    assert not missing, missing
