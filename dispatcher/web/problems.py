@@ -239,7 +239,7 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
         status=422,
         title="The draft is not complete",
         meaning="Facts are missing without which no message can be written.",
-        remedy="Post the missing facts; `errors` names them.",
+        remedy="Add them to the draft; `errors` names them.",
     ),
     "cannot-be-worded": Kind(
         status=422,
