@@ -47,6 +47,10 @@ async def test_nothing_of_the_wall_reaches_the_next_user_of_the_connection(
 ) -> None:
     async with one.acquire() as conn:
         owner = await conn.fetchrow(STATE_SQL)
+        async with behind_wall(conn, mia):
+            assert await conn.fetchval("select current_setting('tidings.user')") == str(mia)
+        # Not even to whoever goes on with it at once.
+        assert await conn.fetchrow(STATE_SQL) == owner
 
     async def ends_well(conn: Connection) -> None:
         assert await _names(conn) == ["North"]

@@ -9,7 +9,17 @@ from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.web.walls import DECISIONS, Rule, behind_wall
 from tests.intake.payloads import pagerduty
-from tests.walls.story import CUSTOMERS, INBOX, NORTH, SOUTH, Customer, World
+from tests.walls.story import (
+    ABOUT_SOUTH,
+    CUSTOMERS,
+    HIDDEN,
+    INBOX,
+    NORTH,
+    NOTE,
+    SOUTH,
+    Customer,
+    World,
+)
 from tests.walls.walk import leaks, look, read_in, walk
 from tests.web.client import Api
 
@@ -88,6 +98,12 @@ async def _second_wall_holds(ctx: Context, email: str, own: Customer) -> None:
     text = repr(found)
     assert not [name for one in CUSTOMERS if one is not own for name in one.strings if name in text]
     assert all(name in text for name in own.strings)
+    assert (HIDDEN in text, NOTE in text, ABOUT_SOUTH in text) == (False, False, own is SOUTH)
+    inboxes = {row["endpoint_id"] for row in found["contact_endpoint"]}
+    inboxes |= {-row["id"] for row in found["contact"]}
+    updates = {row["update_id"] for row in found["account_update"]}
+    assert {row["endpoint_id"] for row in (*found["delivery"], *found["receipt"])} <= inboxes
+    assert {row["update_id"] for row in (*found["dispatch"], *found["slice"])} == updates
     for place in ("account_update", "contact", "export"):
         assert {row["account_id"] for row in found[place]} == mine
 
