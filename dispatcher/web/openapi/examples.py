@@ -83,6 +83,16 @@ BODIES: Final[Mapping[str, Mapping[str, Any]]] = {
             "status": "resolved",
             "facts": {"impact": "Payments work again.", "next_update_by": None},
         },
+        "kept until a person sends it": {
+            "source": "monitoring",
+            "incident": {
+                "external_id": "INC-44",
+                "severity": "P2",
+                "component_ids": ["checkout"],
+            },
+            "status": "investigating",
+            "mode": "draft",
+        },
     },
     "add_suppression": {
         "never write to this address": {"channel": "email", "address": "gone@example.com"}
@@ -126,7 +136,6 @@ BODIES: Final[Mapping[str, Mapping[str, Any]]] = {
             "role": "comms_lead",
         }
     },
-    "patch_user": {"may write no more": {"role": "viewer"}, "has left": {"disabled": True}},
     "post_invitation": {
         "the token of the link": {
             "token": "inv_0000000000000000000000000000000m",
@@ -139,6 +148,7 @@ BODIES: Final[Mapping[str, Mapping[str, Any]]] = {
             "password": "a long sentence nobody guesses",
         }
     },
+    "patch_user": {"may write no more": {"role": "viewer"}, "has left": {"disabled": True}},
     "return_from_oidc": {
         "what the browser came back with": {
             "code": "4/0AVG7fiQ",
