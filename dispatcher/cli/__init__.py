@@ -72,7 +72,7 @@ def _before_any_verb(
 def main() -> None:
     """Run the command line; an error an operator can mend ends in a sentence, not a traceback."""
     try:
-        app()
+        app(prog_name="tidings")
     except SystemExit as end:
         _leave(end)
     except Exception as error:

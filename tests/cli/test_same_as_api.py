@@ -1,0 +1,92 @@
+"""What --json prints is what the API answers for the same thing, word for word."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+from aiohttp import web
+
+from dispatcher.app import running
+from dispatcher.config import Settings
+from dispatcher.context import Context
+from dispatcher.db import Connection
+from dispatcher.web import make_runner
+from dispatcher.web.scopes import Scope
+from tests.cli.conftest import Tidings
+from tests.cli.test_manual import LEAVES
+from tests.flow.story import contact, plan_out, post, seed, update
+from tests.web.client import Api, key_with
+
+MASKED = frozenset(Scope) - {Scope.ADMIN, Scope.RECIPIENTS_READ_PII}
+SAME = {
+    "/v1/incidents?state=open": "incidents list",
+    "/v1/incidents?limit=1": "incidents list --state all --limit 1",
+    "/v1/incidents/{inc}": "incidents show {name}",
+    "/v1/incidents/{inc}/updates": "updates list {inc}",
+    "/v1/updates/{upd}": "updates show {upd}",
+    "/v1/dispatches?state=sending": "dispatch list --state sending",
+    "/v1/dispatches/{dsp}": "dispatch show",
+    "/v1/dispatches/{dsp}/deliveries?limit=3": "deliveries list --limit 3",
+    "/v1/dispatches/{dsp}/deliveries?channel=sms": "deliveries list {dsp} --channel sms",
+    "/v1/dispatches/{dsp}/accounts?search=sma": "dispatch accounts --search sma",
+    "/v1/accounts?limit=1": "accounts list --limit 1",
+    "/v1/accounts?segment=smb": "accounts list --segment smb",
+    "/v1/accounts/small": "accounts show small",
+    "/v1/accounts/small/deliveries?limit=5": "account small",
+    "/v1/contacts": "contacts list",
+    "/v1/contacts?account=small&limit=2": "contacts list --account small --limit 2",
+    "/v1/contacts/c1": "contacts show c1",
+    "/v1/components": "components list",
+    "/v1/components/checkout": "components show checkout",
+    "/v1/suppressions": "suppressions list",
+    "/v1/channels": "channels",
+    "/v1/segments": "segments list",
+    "/v1/templates": "templates list",
+}
+"""With `{name}` the operator's own id of the incident."""
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[tuple[Context, Api]]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        async with running(settings.model_copy(update={"public_url": url})) as ctx:
+            runner = make_runner(ctx)
+            await runner.setup()
+            await web.SockSite(runner, listening).start()
+            async with aiohttp.ClientSession() as session:
+                yield ctx, Api(session, url, {})
+            await runner.cleanup()
+
+
+async def test_json_is_what_the_api_answers_masked_and_in_full(
+    tidings: Tidings, settings: Settings, conn: Connection
+) -> None:
+    async with serving(settings) as (ctx, anonymous):
+        await seed(ctx, [contact(n, "small") for n in range(3)])
+        accepted = await post(ctx, update(ctx))
+        await plan_out(ctx, accepted)
+        ids = {
+            "inc": ctx.signer.public_id("inc", accepted.incident_id),
+            "upd": ctx.signer.public_id("upd", accepted.update_id),
+            "dsp": ctx.signer.public_id("dsp", accepted.dispatch_id or 0),
+            "name": await conn.fetchval("select external_id from incident"),
+        }
+        await tidings("suppressions", "add", "email", "ann@example.com")
+        for scopes, whole in ((MASKED, False), (frozenset(Scope), True)):
+            api = anonymous.bearing(await key_with(ctx, *scopes))
+            for path, words in SAME.items():
+                verb = words.format(**ids).split()
+                if whole and not shows_addresses(verb):
+                    continue
+                more = ["--addresses"] if whole else []
+                answer = await api.get(path.format(**ids))
+                said = await tidings(*verb, "--json", *more, TIDINGS_PUBLIC_URL=api.base)
+                assert answer.status == 200, (path, answer.json)
+                assert said.json == answer.json, (verb, more)
+
+
+def shows_addresses(verb: list[str]) -> bool:
+    leaf = LEAVES.get(" ".join(verb[:2])) or LEAVES[verb[0]]
+    return any("--addresses" in param.opts for param in leaf.params)
