@@ -97,7 +97,7 @@ EVIL = [
     "",
     "hooks.example.com/x",
     "ftp://hooks.example.com/",
-    "file:///etc/passwd",
+    "ldap://hooks.example.com/",
     "gopher://127.0.0.1:6379/_x",
     "http://hooks.example.com/",
     "https://",

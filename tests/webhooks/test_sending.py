@@ -128,9 +128,12 @@ async def test_who_does_nothing_but_fail_for_five_days_is_disabled_and_everybody
     assert tuple(row) == ("system", "webhook.disable", public, {"why": "failing"})
     # Nothing is sent any more, and nothing new is kept for it.
     sent, kept = len(receiver.got), len(await log_of(ctx, endpoint))
+    clock.move(timedelta(hours=11))
+    await ctx.pool.execute("delete from pgqueuer")
     await tell(ctx, 99)
     await webhooks.run(ctx, endpoint.id)
     await wake_webhooks(ctx)
+    assert await jobs(ctx) == []
     assert len(receiver.got) == sent
     assert len(await log_of(ctx, endpoint)) == kept
 
