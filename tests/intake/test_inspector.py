@@ -44,12 +44,15 @@ async def replay(api: Api, sender: Sender, event: str, **body: Any) -> Answer:
     )
 
 
-async def test_every_event_is_there_with_what_became_of_it(api: Api, ctx: Context) -> None:
+async def test_every_event_is_there_with_what_became_of_it(
+    api: Api, ctx: Context, clock: MovableClock
+) -> None:
     sender = await source(api, Kind.PAGERDUTY, component_ids=["checkout"])
     taken = await sender.send(pagerduty(), ctx.now())
     await sender.send(pagerduty(), ctx.now())
     await sender.send(pagerduty("incident.annotated"), ctx.now())
     await sender.send({"event": {"event_type": 7}}, ctx.now())
+    clock.move(timedelta(seconds=1))
     await sender.send(pagerduty(), ctx.now(), **{"X-PagerDuty-Signature": "v1=00"})
     found = await seen(api, sender)
     assert [event["outcome"] for event in found] == [
