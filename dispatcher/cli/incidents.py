@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,6 +11,7 @@ from dispatcher.cli.base import Exit, Failure, Json, within
 from dispatcher.cli.listing import Cursor, Limit, print_fields, print_model, print_rows, when
 from dispatcher.cli.looking import print_words
 from dispatcher.context import Context
+from dispatcher.stages.accept.body import SeverityName
 from dispatcher.web.ids import INCIDENT
 from dispatcher.web.incidents import IncidentPage, UpdatePage
 from dispatcher.web.models import Incident, UpdateWithRenderings
@@ -18,9 +19,6 @@ from dispatcher.web.models import Incident, UpdateWithRenderings
 app = typer.Typer(help="What happens, and when its customers hear more.", no_args_is_help=True)
 updates_app = typer.Typer(help="What was said about an incident.", no_args_is_help=True)
 
-BY_NAME_SQL: Final = """
-select id, source from incident where external_id = $1 and not canary order by id desc limit 2
-"""
 
 Which = Annotated[
     str, typer.Argument(metavar="INCIDENT", help="Your id of it, such as INC-42, or ours, inc_…")
@@ -39,12 +37,22 @@ def list_incidents(
     state: Annotated[
         Literal["open", "resolved", "all"], typer.Option(help="Which of them.")
     ] = "open",
+    source: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Only what this one told us of.")
+    ] = None,
+    severity: Annotated[SeverityName | None, typer.Option(help="Only these.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     as_json: Json = False,
 ) -> None:
     """Incidents that go on, newest first, with the minutes left to the update that was promised."""
-    query = {"state": None if state == "all" else state, "limit": limit, "cursor": cursor}
+    query = {
+        "state": None if state == "all" else state,
+        "source": source,
+        "severity": severity,
+        "limit": limit,
+        "cursor": cursor,
+    }
 
     async def work(built: Context) -> tuple[IncidentPage, datetime]:
         question = Question(operation="list_incidents", query=query)
@@ -59,6 +67,8 @@ def list_incidents(
         for row in found.data
     ]
     none = {"open": "No incident is open.", "resolved": "No incident is over yet."}
+    if source or severity:
+        none = dict.fromkeys(none, "There is no such incident.")
     print_rows(
         ("incident", "", "status", "next update", "title"),
         rows,
@@ -168,13 +178,11 @@ async def named(built: Context, text: str) -> str:
     """Our id of the incident that is meant. Raises Failure where that is none, or not one."""
     if text.startswith(f"{INCIDENT}_"):
         return text
-    rows = await built.pool.fetch(BY_NAME_SQL, text)
-    if not rows:
+    question = Question(operation="list_incidents", query={"external_id": text, "limit": 2})
+    found = (await ask(built, IncidentPage, question)).data
+    if not found:
         raise Failure(Exit.USAGE, f"There is no such incident: {text!r}.")
-    if len(rows) > 1:
-        sources = " and ".join(repr(row["source"]) for row in rows)
-        raise Failure(
-            Exit.USAGE,
-            f"{text!r} is an incident of {sources}; name it by our id: tidings incidents list --json",
-        )
-    return built.signer.public_id(INCIDENT, rows[0]["id"])
+    if len(found) > 1:
+        several = " and ".join(f"{row.id} of {row.source}" for row in found)
+        raise Failure(Exit.USAGE, f"{text!r} may be {several}: name it by that id.")
+    return found[0].id

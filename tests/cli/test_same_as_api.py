@@ -1,5 +1,6 @@
 """What --json prints is what the API answers for the same thing, word for word."""
 
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -90,3 +91,19 @@ async def test_json_is_what_the_api_answers_masked_and_in_full(
 def shows_addresses(verb: list[str]) -> bool:
     leaf = LEAVES.get(" ".join(verb[:2])) or LEAVES[verb[0]]
     return any("--addresses" in param.opts for param in leaf.params)
+
+
+async def test_an_incident_is_named_as_its_source_names_it_unless_two_do(
+    tidings: Tidings, settings: Settings
+) -> None:
+    async with running(settings) as ctx:
+        await seed(ctx, [contact(1, "small")])
+        await post(ctx, update(ctx))
+        listed = await tidings("incidents", "list", "--severity", "P1")
+        assert re.search(r"INC-42\s+P1\s+investigating\s+in \d+ min\s+Some customers", listed.out)
+        assert "no such incident" in (await tidings("incidents", "list", "--source", "other")).out
+        assert (await tidings("incidents", "show", "INC-42")).code == 0
+        await post(ctx, update(ctx, source="other"))
+        both = await tidings("incidents", "show", "INC-42")
+        assert both.code == 2
+        assert re.search(r"may be inc_\w+ of other and inc_\w+ of monitoring", both.err)
