@@ -61,7 +61,7 @@ async def made(api: Api, thing: str, body: object) -> str:
     return str(answer.json["id"])
 
 
-@pytest.mark.timeout(120)  # some five thousand requests: half a minute where nothing else runs
+@pytest.mark.timeout(300)  # some five thousand requests: half a minute where nothing else runs
 async def test_whatever_is_sent_the_answer_is_one_that_is_described(
     api: Api, ctx: Context, tmp_path: Path
 ) -> None:

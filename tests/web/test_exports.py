@@ -1,8 +1,10 @@
 """A dispatch's accounts page by page, one account in it, and its deliveries as files, over HTTP."""
 
+import asyncio
 import csv
 import io
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -62,8 +64,22 @@ async def test_an_export_is_asked_for_made_and_fetched(
     assert file.headers["Content-Type"].startswith(type_of)
     name = planned.rpartition("/")[2]
     assert file.headers["Content-Disposition"] == f'attachment; filename="{name}.{kind}"'
+    assert await nothing_after_the_headers(api, view["link"], view["bytes"])
     (row,) = await ctx.pool.fetch("select detail from audit where action = 'export.ask'")
     assert row["detail"] == {"format": kind, "account": None, "addresses": True}
+
+
+async def nothing_after_the_headers(api: Api, path: str, size: int) -> bool:
+    """What HEAD is answered, as it is on the wire: a client would not tell."""
+    url = urlsplit(api.base)
+    reader, writer = await asyncio.open_connection(url.hostname, url.port)
+    key = api.headers["Authorization"]
+    asked = f"HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {key}\r\n\r\n"
+    writer.write(asked.encode())
+    headers, _, rest = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    return f"Content-Length: {size}".encode() in headers and rest == b""
 
 
 async def test_addresses_in_a_file_are_masked_or_kept_from_who_may_not_read_them(
