@@ -29,6 +29,8 @@ from dispatcher.web.routes import ROUTES
 from dispatcher.web.routing import as_aiohttp
 
 SHUTDOWN_TIMEOUT_S = 3.0
+# A longer line never reaches a handler: the library refuses it in words of its own, without an id.
+LINE_LIMIT = 64 * 1024
 
 
 def create_app(ctx: Context) -> web.Application:
@@ -66,5 +68,10 @@ def make_runner(ctx: Context) -> web.AppRunner:
     The library would unpack any body before a handler could refuse it.
     """
     return web.AppRunner(
-        create_app(ctx), access_log=None, auto_decompress=False, shutdown_timeout=SHUTDOWN_TIMEOUT_S
+        create_app(ctx),
+        access_log=None,
+        auto_decompress=False,
+        shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+        max_line_size=LINE_LIMIT,
+        max_field_size=LINE_LIMIT,
     )

@@ -59,6 +59,7 @@ async def test_every_answer_has_the_id_of_its_request(api: Api, ctx: Context) ->
         (400, api.get("/v1/incidents?x=1", **{"X-Request-Id": "mine"})),
         (401, api.bearing(None).get("/v1/incidents", **{"X-Request-Id": "mine"})),
         (403, reader.get("/v1/channels", **{"X-Request-Id": "mine"})),
+        (400, api.get(f"/v1/incidents?x={'x' * 20_000}", **{"X-Request-Id": "mine"})),
         (404, api.get("/nothing", **{"X-Request-Id": "mine"})),
         (405, api.call("PUT", "/v1/incidents", headers={"X-Request-Id": "mine"})),
         (
