@@ -37,7 +37,8 @@ from pg_class where oid = 'account'::regclass
 """
 KEYS_SQL: Final = """
 select count(*) from api_key
-where revoked_at is null and (expires_at is null or expires_at > $1) and id <> 'cli'
+where revoked_at is null and (expires_at is null or expires_at > $1) and kind = 'key'
+  and id <> 'cli'
 """
 
 
