@@ -54,6 +54,9 @@ async def test_lists_are_walked_to_their_end_and_narrowed(api: Api) -> None:
         rows = await walked(api, f"/v1/{name}")
         assert len({row.get("id") or row["external_id"] for row in rows}) == 5, name
 
+    for limit, last in ((4, False), (5, True)):
+        page = (await api.get(f"/v1/incidents?limit={limit}")).json
+        assert (page["next_cursor"] is None) == last
     incidents = await walked(api, "/v1/incidents")
     assert [row["external_id"] for row in incidents] == [f"INC-{n}" for n in (4, 3, 2, 1, 0)]
     narrowed = {

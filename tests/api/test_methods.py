@@ -81,6 +81,9 @@ async def test_every_answer_has_the_id_of_its_request(api: Api, ctx: Context) ->
         assert (answer.status, answer.headers["X-Request-Id"]) == (status, "mine")
         if status >= 400:
             assert answer.json["request_id"] == "mine"
+    nobody = {"email": "nobody@example.com", "password": "whatever it may be"}
+    refused = await api.call("POST", "/v1/sessions", nobody)
+    assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, 'Bearer realm="tidings"')
     etag = (await api.get("/v1/incidents")).headers["ETag"]
     known = await api.get("/v1/incidents", **{"If-None-Match": etag, "X-Request-Id": "mine"})
     assert (known.status, known.headers["X-Request-Id"]) == (304, "mine")

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from dispatcher.intake.model import Kind
 from dispatcher.seal import BrokenSealError, seal, unseal
 from dispatcher.web.intake.models import SourcePatch
 from dispatcher.web.scopes import Scope
-from tests.flow.story import MovableClock
+from tests.flow.story import MovableClock, eventually
 from tests.intake.payloads import of_every_kind, pagerduty
 from tests.intake.senders import Sender, source
 from tests.web.client import Api, key_with
@@ -133,6 +134,12 @@ async def test_what_a_patch_leaves_out_stays_and_null_brings_the_default_back(ap
     assert (await api.patch(path, {"kind": "opsgenie"})).status == 422
 
 
+WAITS_SQL = """
+select exists (select from pg_stat_activity
+               where datname = current_database() and wait_event_type = 'Lock')
+"""
+
+
 async def test_a_source_is_changed_only_by_who_has_seen_what_was_decided(
     api: Api, ctx: Context
 ) -> None:
@@ -152,13 +159,15 @@ async def test_a_source_is_changed_only_by_who_has_seen_what_was_decided(
     assert (blind.status, blind.kind) == (428, "if-match-missing")
     assert (await api.call("DELETE", path)).status == 428
     assert (await api.get(path)).json["severity"] == "P1"
-    both = await asyncio.gather(
-        *(
-            api.patch(path, {"severity": word}, seen=changed.headers["ETag"])
-            for word in ("P2", "P3")
+    # Somebody else is just about to change it: whoever comes second waits, and then sees it.
+    number = ctx.signer.read_public_id("src", made.id)
+    async with ctx.pool.acquire() as conn, conn.transaction():
+        await conn.execute("update source set disabled_at = now() where id = $1", number)
+        second = asyncio.create_task(
+            api.patch(path, {"severity": "P2"}, seen=changed.headers["ETag"])
         )
-    )
-    assert sorted(answer.status for answer in both) == [200, 412]
+        await eventually(partial(ctx.pool.fetchval, WAITS_SQL), what="to wait for a lock")
+    assert (await second).status == 412
 
 
 def test_whatever_a_source_can_be_made_with_can_be_changed() -> None:
