@@ -105,6 +105,8 @@ async def test_a_database_that_is_away_is_told_by_every_verb_that_needs_it(
         codes = (2, 3) if reads else (3,)
         result = await tidings(*arguments(verb), TIDINGS_DATABASE__URL=NOWHERE)
         wrong += faults(verb, result, *codes)
+        if result.code == 3 and "127.0.0.1:1" not in result.err:
+            wrong.append(f"{verb} does not say where: {result.err}")
     assert not wrong, "\n".join(wrong)
 
 

@@ -103,7 +103,8 @@ async def test_somebody_is_forgotten_only_when_that_is_said_twice(
     assert "Person 1" not in masked.out
     assert "person1@example.com" in whole.out
     assert (await tidings("contacts", "erase", "c1", "--yes")).out == "c1: erased.\n"
-    assert (await tidings("contacts", "show", "c1")).code == 2
+    gone = await tidings("contacts", "show", "c1")
+    assert (gone.code, gone.err) == (2, "tidings: There is no such contact: 'c1'.\n")
 
 
 async def test_an_address_is_suppressed_and_allowed_again(tidings: Tidings) -> None:
@@ -128,9 +129,11 @@ async def test_a_file_of_deliveries_is_whole_or_not_there(
         made: Any = (await tidings("exports", "make", "--json")).json
         await run_export(ctx, await conn.fetchval("select id from export"))
     (tmp_path / "old.csv").write_text("what was there")
-    lost = await tidings("exports", "fetch", made["id"], "nowhere/file.csv")
-    assert (lost.code, "cannot be written" in lost.err) == (2, True)
+    (tmp_path / "folder").mkdir()
+    for place in ("nowhere/file.csv", "folder"):
+        lost = await tidings("exports", "fetch", made["id"], place)
+        assert (lost.code, "cannot be written" in lost.err) == (2, True)
     fetched = await tidings("exports", "fetch", made["id"], "old.csv")
     assert fetched.out == "9 deliveries in old.csv.\n"
     assert len((tmp_path / "old.csv").read_text().splitlines()) == 10
-    assert set(os.listdir(tmp_path)) <= {"old.csv", "embedded"}  # noqa: PTH208 - as asynchronous tests may
+    assert set(os.listdir(tmp_path)) <= {"old.csv", "folder", "embedded"}  # noqa: PTH208 - as asynchronous tests may

@@ -45,7 +45,7 @@ async def test_an_update_is_known_by_what_it_says_not_by_how_it_is_written(
     await filled(tidings, tmp_path)
     (tmp_path / "update.txt").write_bytes(b"\xef\xbb\xbf" + EXAMPLE.replace("\n", "\r\n").encode())
     first = await tidings("send", "update.txt", "--json")
-    (tmp_path / "update.yaml").write_bytes(JSON)
+    (tmp_path / "update.yaml").write_bytes(b"\xef\xbb\xbf" + JSON)
     again = await tidings("send", "update.yaml", "--json")
     assert (first.code, again.code) == (0, 0), first.err + again.err
     assert again.json == first.json
