@@ -5,11 +5,11 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from channels.model import ChannelKind
+from dispatcher.audit import note
 from dispatcher.db import Connection, in_transaction
 from dispatcher.rules.canary import CANARY
 from dispatcher.rules.problem import not_found
 from dispatcher.web.answers import Reply
-from dispatcher.web.audit import note
 from dispatcher.web.customer_models import (
     AccountLine,
     ComponentLine,

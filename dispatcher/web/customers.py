@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 
 from pydantic import BaseModel
 
+from dispatcher.audit import note
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.rules.problem import FieldProblem, not_found
 from dispatcher.web.answers import Reply, WebRefusedError
-from dispatcher.web.audit import note
 from dispatcher.web.customer_models import Stored
 from dispatcher.web.customer_views import read_account, read_component, read_contact
 from dispatcher.web.reading import NoQuery

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import asyncpg
 
 from channels.model import ChannelKind
+from dispatcher.audit import note
 from dispatcher.db import Connection, in_transaction
 from dispatcher.rules.own import OWN_ACCOUNT, OWN_ENDPOINT, told_own
 from dispatcher.rules.problem import not_found
@@ -23,7 +24,6 @@ from dispatcher.stages import control
 from dispatcher.stages.report.kinds import KIND, kind
 from dispatcher.stages.report.masks import show_address
 from dispatcher.web.answers import Reply
-from dispatcher.web.audit import note
 from dispatcher.web.ids import DISPATCH, INCIDENT, UPDATE, number_of
 from dispatcher.web.lists import Page, PageQuery, page_reply, position
 from dispatcher.web.models import Delivery, DeliveryFact, Dispatch, DispatchControlled

@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from dispatcher.audit import note
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.rules.own import OWN_ACCOUNT
@@ -20,7 +21,6 @@ from dispatcher.stages.report import (
     find_export,
 )
 from dispatcher.web.answers import Reply, WebRefusedError
-from dispatcher.web.audit import note
 from dispatcher.web.boundary import is_database_trouble
 from dispatcher.web.ids import DISPATCH, EXPORT, number_of
 from dispatcher.web.keys import require

@@ -15,12 +15,12 @@ from typing import Final
 
 from asyncpg import Record
 
+from dispatcher.audit import note
 from dispatcher.db import Connection
 from dispatcher.ids import Signer
 from dispatcher.rules.problem import conflict
 from dispatcher.rules.roles import SCOPES_OF, Role, all_of, granted, is_limited
 from dispatcher.web.answers import WebRefusedError
-from dispatcher.web.audit import note
 from dispatcher.web.ids import USER
 from dispatcher.web.scopes import Scope
 

@@ -5,11 +5,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from channels.model import ChannelKind
+from dispatcher.audit import note
 from dispatcher.db import Connection, in_transaction
 from dispatcher.rules.problem import FieldProblem, not_found
 from dispatcher.stages.report.masks import show_address
 from dispatcher.web.answers import Reply, WebRefusedError
-from dispatcher.web.audit import note
 from dispatcher.web.customer_models import Stored, SuppressionView
 from dispatcher.web.lists import Page, PageQuery, bad_cursor, page_reply, position
 from dispatcher.web.reading import NoQuery

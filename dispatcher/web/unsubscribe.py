@@ -2,10 +2,10 @@
 
 from aiohttp import web
 
+from dispatcher.audit import note
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.ids import ForgedIdError
-from dispatcher.web.audit import note
 from dispatcher.web.ids import UNSUBSCRIBE
 from dispatcher.web.pages import page
 from dispatcher.web.reading import read_bytes

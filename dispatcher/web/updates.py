@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dispatcher import pipeline
+from dispatcher.audit import note
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.failpoints import reach
@@ -11,7 +12,6 @@ from dispatcher.stages.accept import AcceptedUpdate, UpdateIn
 from dispatcher.stages.compose import incident_url
 from dispatcher.web import idempotency
 from dispatcher.web.answers import Reply
-from dispatcher.web.audit import note
 from dispatcher.web.idempotency import Answered, Attempt
 from dispatcher.web.ids import DISPATCH, INCIDENT, UPDATE
 from dispatcher.web.keys import require

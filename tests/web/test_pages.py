@@ -133,7 +133,9 @@ async def test_the_link_that_the_public_gets_does_not_tell_what_only_customers_w
     anonymous: Api, ctx: Context
 ) -> None:
     first = await tell(ctx, facts={"what_we_do": "Only customers know this."})
-    await tell(ctx, incident={"visibility": "public"}, facts={"what_we_do": "Everybody knows this."})
+    await tell(
+        ctx, incident={"visibility": "public"}, facts={"what_we_do": "Everybody knows this."}
+    )
     public = ctx.signer.public_id(PAGE_KINDS["public"], first.incident_id)
     text = (await anonymous.get(f"/i/{public}")).body.decode()
     assert "Everybody knows this." in text

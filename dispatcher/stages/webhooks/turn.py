@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from yarl import URL
 
 from dispatcher.announce import EventType
+from dispatcher.audit import note
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.failpoints import reach
@@ -61,9 +62,6 @@ update webhook_endpoint set failing_since = null where id = $1 and failing_since
 """
 UNWELL_SQL = """
 update webhook_endpoint set failing_since = $2 where id = $1 and failing_since is null
-"""
-AUDIT_SQL = """
-insert into audit (at, actor, action, object, detail) values ($1, 'system', 'webhook.disable', $2, $3)
 """
 
 
@@ -208,7 +206,9 @@ async def _say_disabled(
     conn: Connection, ctx: Context, endpoint: Endpoint, why: Why, now: datetime
 ) -> None:
     webhook = public_id(ctx, endpoint.id)
-    await conn.execute(AUDIT_SQL, now, webhook, {"why": why})
+    await note(
+        conn, at=now, actor="system", action="webhook.disable", thing=webhook, detail={"why": why}
+    )
     WEBHOOKS_DISABLED.labels(why).inc()
     log.error("webhook_disabled", webhook=webhook, host=URL(endpoint.url).host, why=why)
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from dispatcher import pipeline
+from dispatcher.audit import note
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction, one_row
 from dispatcher.stages.accept import (
@@ -22,7 +23,6 @@ from dispatcher.stages.accept import (
     require_draft,
 )
 from dispatcher.stages.accept.drafts import Action
-from dispatcher.web.audit import note
 from dispatcher.web.drafts.models import Discarded, Draft
 from dispatcher.web.drafts.views import ONE_SQL, draft_view
 from dispatcher.web.etags import IfMatch, etag_of

@@ -8,6 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
+from dispatcher.audit import note
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.failpoints import reach
@@ -22,7 +23,6 @@ from dispatcher.metrics import UPDATES, one_of
 from dispatcher.rules.problem import FieldProblem, RefusedError, not_found
 from dispatcher.seal import BrokenSealError
 from dispatcher.web.answers import Reply, WebRefusedError
-from dispatcher.web.audit import note
 from dispatcher.web.boundary import SENDER
 from dispatcher.web.ids import EVENT, SOURCE, UPDATE, number_of
 from dispatcher.web.intake.models import IntakeIgnored, IntakeTaken

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from dispatcher.audit import note
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.intake import sources
@@ -9,7 +10,6 @@ from dispatcher.intake.model import Kind
 from dispatcher.intake.sources import Source
 from dispatcher.rules.problem import not_found
 from dispatcher.web.answers import Reply
-from dispatcher.web.audit import note
 from dispatcher.web.customer_models import Stored
 from dispatcher.web.etags import IfMatch, etag_of, if_match
 from dispatcher.web.ids import SOURCE, number_of

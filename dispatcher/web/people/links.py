@@ -5,11 +5,11 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Final
 
+from dispatcher.audit import note
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.rules.problem import conflict
 from dispatcher.web.answers import Reply, WebRefusedError
-from dispatcher.web.audit import note
 from dispatcher.web.ids import USER
 from dispatcher.web.people import brake, passwords, store
 from dispatcher.web.people.models import InvitationIn, PasswordLink, UserView

@@ -9,11 +9,11 @@ import secrets
 from datetime import timedelta
 from typing import Final
 
+from dispatcher.audit import note
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.rules.problem import RefusedError
 from dispatcher.web.answers import Reply, WebRefusedError
-from dispatcher.web.audit import note
 from dispatcher.web.ids import USER
 from dispatcher.web.people import store
 from dispatcher.web.people.id_token import Person, read_id_token

@@ -4,10 +4,10 @@ import math
 from datetime import datetime
 from typing import Final
 
+from dispatcher.audit import note
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.web.answers import Reply, WebRefusedError
-from dispatcher.web.audit import note
 from dispatcher.web.customer_models import Stored
 from dispatcher.web.ids import USER
 from dispatcher.web.keys import LONGEST_SESSION, close_session, open_session

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from dispatcher.audit import note
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.web.answers import Reply
-from dispatcher.web.audit import note
 from dispatcher.web.etags import require_match
 from dispatcher.web.ids import USER, number_of
 from dispatcher.web.lists import PageQuery, page_reply, position

@@ -6,11 +6,11 @@ from urllib.parse import parse_qs
 import asyncpg
 from aiohttp import web
 
+from dispatcher.audit import note
 from dispatcher.db import Connection, in_transaction
 from dispatcher.ids import ForgedIdError
 from dispatcher.rules.problem import RefusedError
 from dispatcher.stages.report import Format, ask_for_export, find_export
-from dispatcher.web.audit import note
 from dispatcher.web.exports import send_file
 from dispatcher.web.ids import DISPATCH, EXPORT
 from dispatcher.web.pages import page

@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote
 
+from dispatcher.audit import note
 from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.ids import Signer
 from dispatcher.rules.problem import invalid, not_found
-from dispatcher.web.audit import note
 from dispatcher.web.ids import DISPATCH
 from dispatcher.web.keys import Caller
 

@@ -3,6 +3,7 @@
 from functools import partial
 
 from dispatcher.announce import EventType
+from dispatcher.audit import note
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.rules.problem import not_found
@@ -10,7 +11,6 @@ from dispatcher.seal import BrokenSealError
 from dispatcher.stages import webhooks
 from dispatcher.stages.webhooks import Endpoint, Held, Logged, Message
 from dispatcher.web.answers import Reply, WebRefusedError
-from dispatcher.web.audit import note
 from dispatcher.web.ids import WEBHOOK_DELIVERY, number_of
 from dispatcher.web.lists import page_reply, position
 from dispatcher.web.routing import Call, Plain

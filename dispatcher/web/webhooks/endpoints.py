@@ -5,13 +5,13 @@ from datetime import timedelta
 
 from yarl import URL
 
+from dispatcher.audit import note
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.rules.problem import not_found
 from dispatcher.stages import webhooks
 from dispatcher.stages.webhooks import Endpoint
 from dispatcher.web.answers import Reply
-from dispatcher.web.audit import note
 from dispatcher.web.customer_models import Stored
 from dispatcher.web.etags import IfMatch, if_match
 from dispatcher.web.ids import WEBHOOK, number_of

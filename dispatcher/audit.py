@@ -18,8 +18,9 @@ async def note(
     thing: str,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """`actor` is `user:<public id>`, `key:<id>` of a system, `source:<id>`, `cli` or `recipient`.
+    """Leave the row of one write in its transaction.
 
-    `thing` is a public or external id.
+    `actor` is `user:<public id>`, `key:<id>` of a system, `source:<id>`, `cli`, `recipient`, or `system`,
+    which is the program by itself. `thing` is a public or external id.
     """
     await conn.execute(NOTE_SQL, at, actor, action, thing, dict(detail or {}))
