@@ -1,7 +1,7 @@
 """What is true about an incident, as one revision: the only source every message is made from."""
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Annotated, Any, Self
 
 import orjson
@@ -20,6 +20,9 @@ from templates.plain import HttpsUrl, Line, LongText, Paragraph, Sentence, Short
 
 def _in_utc(moment: datetime) -> datetime:
     """One instant, one spelling: the hash must not depend on the sender's zone."""
+    # The first and the last year have moments that exist in some zones only.
+    if not MINYEAR < moment.year < MAXYEAR:
+        raise ValueError("must be in a year that every time zone has")
     return moment.astimezone(UTC)
 
 

@@ -51,3 +51,18 @@ async def test_a_moment_is_written_out(api: Api) -> None:
         assert [item["pointer"] for item in answer.json["errors"]] == ["/facts/next_update_by"]
     assert (await api.get("/v1/audit?since=0.5")).kind == "invalid-query"
     assert (await api.get("/v1/audit?since=2026-01-01T00:00:00Z")).status == 200
+
+
+async def test_a_moment_that_no_calendar_has_is_refused(api: Api) -> None:
+    for value in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59Z"):
+        body = {
+            "source": "s",
+            "incident": {"external_id": "x", "severity": "P1"},
+            "status": "identified",
+            "facts": {"next_update_by": value},
+        }
+        answer = await api.update(body)
+        found = [item["pointer"] for item in answer.json.get("errors", ())]
+        assert (answer.status, found) == (422, ["/facts/next_update_by"]), value
+        answer = await api.get(f"/v1/audit?since={value.replace('+', '%2B')}")
+        assert (answer.status, answer.kind) == (400, "invalid-query"), value
