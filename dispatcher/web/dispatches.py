@@ -60,7 +60,7 @@ left join contact_version v on v.id = d.contact_version
 left join contact c on c.id = v.contact_id
 where d.update_id = $1 and s.dispatch_id = $2 {narrowed}
   and ($3::smallint is null or d.channel = $3)
-  and ($4::smallint is null or (d.channel, d.endpoint_id, d.purpose) > ($4, $5::bigint, $6::smallint))
+  and ($4::bigint is null or (d.channel, d.endpoint_id, d.purpose) > ($4, $5::bigint, $6::bigint))
 order by d.channel, d.endpoint_id, d.purpose limit $7
 """
 

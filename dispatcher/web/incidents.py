@@ -63,7 +63,7 @@ join incident i on i.id = u.incident_id and {seen_incident("i")}
 left join dispatch d on d.update_id = u.id and d.wave = 1 and {told_own("u.id")}
 """
 UPDATES = """
-  u.incident_id = $1 and ($2::int is null or u.seq < $2) order by u.seq desc limit $3
+  u.incident_id = $1 and ($2::bigint is null or u.seq < $2) order by u.seq desc limit $3
 """
 UPDATES_SQL = f"{UPDATE_COLUMNS} where {UPDATES}"
 OWN_UPDATES_SQL = f"{OWN_UPDATE_COLUMNS} where {seen_update('u')} and {UPDATES}"

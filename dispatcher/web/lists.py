@@ -39,7 +39,7 @@ class Page(BaseModel, Generic[T]):
 def position(query: PageQuery, shape: tuple[type, ...]) -> tuple[Any, ...] | None:
     """The key of the last row already seen, None at the beginning. Refuses a damaged cursor.
 
-    `shape`: int (a bigint) or str for each part of the key.
+    `shape`: int (a bigint) or str (that PostgreSQL can store) for each part of the key.
     """
     if query.cursor is None:
         return None
@@ -88,4 +88,6 @@ def next_link(call: Call[None, Q], cursor: str | None) -> dict[str, str]:
 def _fits(value: object, kind: type) -> bool:
     if type(value) is not kind:
         return False
+    if isinstance(value, str):
+        return "\x00" not in value
     return not isinstance(value, int) or -_BIGINT <= value < _BIGINT

@@ -1,7 +1,10 @@
 """Every list is one kind of thing: limit, cursor, Link; what narrows it narrows it, on every page."""
 
+import base64
+from itertools import product
 from typing import Any
 
+import orjson
 import pytest
 
 from dispatcher.context import Context
@@ -83,3 +86,23 @@ async def test_lists_are_walked_to_their_end_and_narrowed(api: Api) -> None:
     assert dispatches[0].items() <= whole.json.items()
     assert (await api.get("/v1/dispatches?incident=inc_x")).status == 404
     assert (await api.get("/v1/dispatches?state=paused")).kind == "invalid-query"
+
+
+@pytest.mark.usefixtures("world")
+async def test_a_cursor_that_somebody_made_up_is_refused(api: Api) -> None:
+    dispatch = (await api.get("/v1/dispatches?limit=1")).json["data"][0]
+    places = {"{dispatch_id}": dispatch["id"], "{incident_id}": dispatch["incident_id"]}
+    places |= {"{external_id}": "account1", "{update_id}": dispatch["update_id"]}
+    beyond: tuple[Any, ...] = (2**62, "\x00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59-14:00")
+    keys = [key for length in (1, 2) for key in product(beyond, repeat=length)]
+    keys += [(value,) * 3 for value in beyond]
+    for route in LISTS:
+        path = route.path
+        for name, value in places.items():
+            path = path.replace(name, value)
+        for key in keys:
+            cursor = base64.urlsafe_b64encode(orjson.dumps(key)).decode()
+            answer = await api.get(f"{path}?cursor={cursor}")
+            # A number beyond the last row is a place in a list of numbers: nothing comes after it.
+            assert answer.status in {200, 400, 404}, (route.operation, key, answer.body)
+            assert answer.status != 200 or set(key) == {2**62}, (route.operation, key)

@@ -23,7 +23,7 @@ from dispatcher.web.routing import Call, Plain
 
 REVISIONS_SQL = """
 select number, at, made_by, action, fields, former from draft_revision
-where update_id = $1 and ($2::int is null or number < $2) order by number desc limit $3
+where update_id = $1 and ($2::bigint is null or number < $2) order by number desc limit $3
 """
 EXISTS_SQL = "select exists (select from incident_update where id = $1)"
 

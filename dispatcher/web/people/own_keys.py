@@ -1,6 +1,6 @@
 """`/v1/keys`: people make keys for themselves, admins for systems; each is shown once."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
@@ -156,6 +156,6 @@ def _after(query: PageQuery) -> tuple[datetime, str] | None:
     if found is None:
         return None
     try:
-        return datetime.fromisoformat(found[0]), found[1]
-    except ValueError:
+        return datetime.fromisoformat(found[0]).astimezone(UTC), found[1]
+    except (ValueError, OverflowError):
         raise bad_cursor() from None
