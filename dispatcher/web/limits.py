@@ -138,7 +138,8 @@ def client_address(request: web.Request) -> str:
 def whole_address(request: web.Request) -> IPv4Address | IPv6Address | None:
     """Who is calling: the peer, or whom the proxies in front of us (`api.proxies`) say they serve."""
     proxies = request.app[CONTEXT].settings.api.proxies
-    told = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
+    lines = ",".join(request.headers.getall("X-Forwarded-For", ()))
+    told = [part.strip() for part in lines.split(",")]
     text = told[-proxies] if 0 < proxies <= len(told) else request.remote or ""
     try:
         address = ip_address(text)

@@ -4,6 +4,7 @@ import math
 from random import Random
 
 import pytest
+from multidict import CIMultiDict
 
 from dispatcher.config import ApiSettings, Settings
 from dispatcher.context import Context
@@ -89,6 +90,14 @@ async def test_without_a_key_the_client_address_counts_as_the_proxy_tells_it(
     seen = [await status(f"203.0.113.{n}, 198.51.100.7") for n in range(3)]
     assert seen == [200, 200, 429]
     assert await status("198.51.100.8") == 200
+    # Some proxies add a line of their own below what they were sent (RFC 9110, 5.3: it is one list).
+    seen = []
+    for number in range(3):
+        lines = CIMultiDict([("X-Forwarded-For", f"203.0.113.{number}")])
+        lines.add("X-Forwarded-For", "198.51.100.9")
+        async with anonymous.session.get(f"{anonymous.base}{path}", headers=lines) as response:
+            seen.append(response.status)
+    assert seen == [200, 200, 429]
     # One customer has as many addresses of a site as they like.
     seen = [await status(f"2001:db8:1:2::{n}") for n in range(3)]
     assert seen == [200, 200, 429]
