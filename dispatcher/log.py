@@ -31,8 +31,17 @@ _MASKS: Final = (
     (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"), "[secret]"),
     (re.compile(r"(?i)\b(?:bearer|basic)\s+[\w.~+/=-]{8,}"), "[secret]"),
     (re.compile(r"\btidings_live_\w{8,}"), "[secret]"),
+    (re.compile(r"\bwhsec_[\w+/=-]{8,}"), "[secret]"),
+    # As in addresses and environments: the name stays, what it stands for does not.
+    (
+        re.compile(
+            r"(?i)(?<![\w-])([\w-]{0,64}(?:secret|token|passw|pwd|api_?key|credential|signature)[\w-]{0,64}=)"
+            r"[^\s&#,;\"']+"
+        ),
+        r"\1[secret]",
+    ),
     (re.compile(r"(?<=/u/)[\w.~-]{8,}"), "[secret]"),
-    (re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+"), "[email]"),
+    (re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,128}(?:@|%40)[\w-]+(?:\.[\w-]+)+"), "[email]"),
     (re.compile(r"(?:\+|%2B)\d(?:[ ().-]{0,2}\d){6,14}"), "[phone]"),
 )
 

@@ -15,7 +15,8 @@ LEFT_OUT: Final = "[left out]"
 # An address that a cut goes through would not be known for one.
 _MARGIN: Final = 300
 _SECRET_KEY: Final = re.compile(
-    r"secret|token|passw|authorization|api_?key|credential|cookie|signature|unsubscribe",
+    r"secret|token|passw|pwd|authorization|\bauth\b|(?:api|private|access)_?key|credential|cookie"
+    r"|signature|unsubscribe",
     re.IGNORECASE,
 )
 _PHONE_KEY: Final = re.compile(r"phone|mobile|\btel\b|fax|whatsapp", re.IGNORECASE)
@@ -52,11 +53,14 @@ def _masked(value: object, left: list[int], depth: int = 0) -> Any:
 
 
 def _fields(value: dict[str, Any], left: list[int], depth: int) -> Iterator[tuple[str, Any]]:
+    named = next((value[key] for key in ("name", "key") if isinstance(value.get(key), str)), "")
     for key, item in value.items():
         if left[0] < 0:
             yield "…", LEFT_OUT
             return
-        yield _text(key, left), _field(key, item, left, depth)
+        # {"name": "password", "value": …} says the same as {"password": …}.
+        word = _blanked(key) or (_blanked(named) if key == "value" else "")
+        yield _text(key, left), _hidden(item, word) if word else _masked(item, left, depth + 1)
 
 
 def _items(value: list[Any], left: list[int], depth: int) -> Iterator[Any]:
@@ -67,13 +71,17 @@ def _items(value: list[Any], left: list[int], depth: int) -> Iterator[Any]:
         yield _masked(item, left, depth + 1)
 
 
-def _field(key: str, value: object, left: list[int], depth: int) -> Any:
-    if isinstance(value, str | int) and not isinstance(value, bool):
-        if _SECRET_KEY.search(key[:LONGEST_TEXT]):
-            return "[secret]"
-        if _PHONE_KEY.search(key[:LONGEST_TEXT]):
-            return "[phone]"
-    return _masked(value, left, depth + 1)
+def _blanked(key: str) -> str:
+    """What stands in place of what is called so; '' where it is shown."""
+    name = key[:LONGEST_TEXT]
+    if _SECRET_KEY.search(name):
+        return "[secret]"
+    return "[phone]" if _PHONE_KEY.search(name) else ""
+
+
+def _hidden(value: object, word: str) -> object:
+    """`word`, whatever shape it has; that there is nothing, or a yes or no, may be seen."""
+    return value if value is None or isinstance(value, bool) else word
 
 
 def _text(text: str, left: list[int] | None = None) -> str:

@@ -48,6 +48,10 @@ def test_a_line_is_json_with_event_level_time_and_fields(lines: io.StringIO) -> 
         ("Authorization: Bearer abcdefgh12345678", "Authorization: [secret]"),
         ("key SG.abcdefghijkl.mnopqrstuvwx!", "key [secret]!"),
         ("GET /u/abcDEF123-_x?y=1", "GET /u/[secret]?y=1"),
+        ("wrong secret whsec_MfKQ9r8GKYqrTwjUPD8I=", "wrong secret [secret]"),
+        ("GET /x?access_token=a-b.c&n=1", "GET /x?access_token=[secret]&n=1"),
+        ("DB_PASSWORD=a,b", "DB_PASSWORD=[secret],b"),
+        ("to joe%40mail.example.com", "to [email]"),
         ("token eyJhbGciOi.eyJzdWIi.c2lnbmF0dXJl", "token [secret]"),
     ],
 )
@@ -56,7 +60,16 @@ def test_addresses_numbers_and_secrets_are_masked(text: str, masked: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["2026-11-22T06:36:53.824403Z", "slice 1234567890123", "3 + 4 = 7", "a@b", "1.5e+10"]
+    "text",
+    [
+        "2026-11-22T06:36:53.824403Z",
+        "slice 1234567890123",
+        "3 + 4 = 7",
+        "a@b",
+        "1.5e+10",
+        "tokens = 7",
+        "a=b&c=d",
+    ],
 )
 def test_ordinary_words_and_numbers_stay(text: str) -> None:
     assert masked_text(text) == text

@@ -89,11 +89,18 @@ async def test_secrets_and_personal_data_are_masked_and_the_payload_is_sealed(
         details={"apiKey": "hunter22", "Phone": "2025550199", "token": 4711},
         tags=["bearer abcdefgh12345678", "https://u:pass@db.example.com/"],
         people={"mail:grace@example.com": 1},
+        secrets=["in-a-list"],
+        credentials={"user": "u", "pw": ["in-an-object"]},
+        phones=["030 901821", 493012345],
+        variables=[{"name": "DB_PASSWORD", "value": "in-a-pair"}],
+        private_key="in-a-key",
+        url="https://h.example.com/?api_key=in-a-link&to=joan%40example.com#access_token=in-an-end",
     )
     await sender.send(body, ctx.now())
     answer = await api.get(f"/v1/sources/{sender.id}/events")
     secrets = [b"hunter22", b"555-0199", b"2025550199", b"901820", b"Ada.Operator", b"4711"]
     secrets += [b"abcdefgh1234", b":pass@", b"ada@", b"grace@", sender.secret.encode()]
+    secrets += [b"in-a", b"901821", b"493012345", b"joan"]
     assert [text for text in secrets if text in answer.body] == []
     assert b"checkout-db-7" in answer.body
     stored = await ctx.pool.fetchval("select sealed from intake_event")
@@ -131,6 +138,18 @@ async def test_the_secret_in_the_address_of_a_source_is_in_no_log_and_no_answer(
     # Nor is the address by which anybody could unsubscribe us from the page.
     event = answers[-1].json["data"][-1]
     assert event["payload"]["meta"]["unsubscribe"] == "[secret]"
+
+
+async def test_what_a_label_says_of_a_secret_does_not_stand_in_the_note_of_a_draft(
+    api: Api, ctx: Context
+) -> None:
+    sender = await source(api, Kind.ALERTMANAGER)
+    told = alert("a1", db_password="in-a-label", shard="eu-1")
+    told["annotations"]["summary"] = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw is wrong"
+    await sender.send(alertmanager(told), ctx.now())
+    note = await ctx.pool.fetchval("select note from incident_update")
+    assert "instance=db-a1, db_password=[secret], shard=eu-1" in note
+    assert "[secret] is wrong" in note
 
 
 @pytest.mark.parametrize("before", range(980, 1020, 3))
