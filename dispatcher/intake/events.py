@@ -22,7 +22,8 @@ KEPT_FORGED: Final = 10
 # Of one source, in all: a sender of huge events has fewer of them kept.
 KEPT_BYTES: Final = 8 * 1024 * 1024
 KEPT_FOR: Final = timedelta(days=7)
-# Senders repeat what goes on; what was not repeated for a quarter of a year does not come again.
+# Senders repeat what goes on; what was not repeated for a quarter of a year does not come again. What
+# went out to customers is remembered for good: a signature without a time may be shown again at any time.
 REMEMBERED_FOR: Final = timedelta(days=90)
 _LONGEST_DETAIL: Final = 500
 _KEY_PURPOSE: Final = "intake-event"
@@ -75,7 +76,9 @@ from (select source_id, max(at) as at from intake_event
 where s.id = e.source_id
 """
 TRIM_OLD_SQL = "delete from intake_event where at < $1"
-TRIM_SAID_SQL = "delete from intake_said where seen_at < $1"
+TRIM_SAID_SQL = """
+delete from intake_said where seen_at < $1 and result ->> 'dispatch_id' is null
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,12 @@ from datetime import timedelta
 import orjson
 import pytest
 
+from dispatcher.clocks.maintenance import maintain
 from dispatcher.context import Context
+from dispatcher.intake.events import REMEMBERED_FOR
 from dispatcher.intake.model import Kind
 from tests.flow.story import MovableClock
-from tests.intake.payloads import alert, alertmanager, of_every_kind
+from tests.intake.payloads import alert, alertmanager, of_every_kind, pagerduty_status_update
 from tests.intake.senders import Sender, proof, source
 from tests.web.client import Api
 
@@ -75,6 +77,22 @@ async def test_an_old_request_is_a_forged_one_however_well_it_is_signed(
         clock.move(-timedelta(seconds=2))
         assert (await sender.send(body, written)).status == 202
     assert await ctx.pool.fetchval("select count(*) from incident") == len(SIGNED_WITH_TIME)
+
+
+async def test_what_customers_were_told_is_not_told_again_however_late_it_is_replayed(
+    api: Api, ctx: Context, clock: MovableClock
+) -> None:
+    """PagerDuty signs no time: what was caught on its way is good for ever."""
+    auto = {"mode": "auto", "trust_titles": True, "next_update_within": "1h"}
+    sender = await source(api, Kind.PAGERDUTY, component_ids=["checkout"], **auto)
+    first = await sender.send(pagerduty_status_update(), ctx.now())
+    assert first.json["state"] == "dispatching", first.body
+    clock.move(REMEMBERED_FOR + timedelta(days=1))
+    await maintain(ctx)
+    again = await sender.send(pagerduty_status_update(), ctx.now())
+    assert again.headers.get("Idempotency-Replayed") == "true"
+    assert again.json["update_id"] == first.json["update_id"]
+    assert await ctx.pool.fetchval("select count(*) from dispatch") == 1
 
 
 async def test_a_request_that_comes_many_times_at_once_counts_once(api: Api, ctx: Context) -> None:
