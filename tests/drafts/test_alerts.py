@@ -128,6 +128,26 @@ async def test_who_edits_while_an_alert_adds_to_the_draft_is_told_and_loses_noth
     assert (await desk.show())["facts"]["title"] == "Payments are slow"
 
 
+async def test_what_a_person_decided_is_not_undone_by_an_alert_that_says_nothing_worse(
+    api: Api, ctx: Context
+) -> None:
+    assert (await api.call("PUT", "/v1/components/search", {"name": "Search"})).status == 201
+    sender = await group(api)
+    first = alertmanager(alert("a1", component="search", service="checkout"))
+    desk = await at_desk(api, await sender.send(first, ctx.now()))
+    assert (await desk.show())["component_ids"] == ["checkout", "search"]
+    patch = {"severity": "P3", "component_ids": ["checkout"]}
+    assert (await desk.edit(patch)).status == 200
+    same = alertmanager(alert("a2", component="search"))
+    assert became(await sender.send(same, ctx.now())) == "extended"
+    seen = await desk.show()
+    assert (seen["severity"], seen["component_ids"]) == ("P3", ["checkout"])
+    assert "Queries of a2" in seen["note"]
+    worse = alertmanager(alert("a3"), commonLabels={"severity": "P0"})
+    assert became(await sender.send(worse, ctx.now())) == "extended"
+    assert (await desk.show())["severity"] == "P0"
+
+
 async def test_a_resolved_alert_proposes_a_resolution_once_customers_were_told(
     api: Api, ctx: Context
 ) -> None:

@@ -25,12 +25,16 @@ select u.*, exists (select from incident_update n where n.incident_id = u.incide
                     and n.state not in ('draft', 'cancelled')) as overtaken
 from incident_update u where u.id = $1 for update
 """
-# Only the note, how bad it is and what it concerns: what a person has written stays as it is.
+# Only the note, how bad it is and what it concerns: what a person has written stays as it is. Where they
+# decided that it is less bad, what is no worse than it ever was does not undo that.
 EXTEND_SQL = f"""
 update incident_update u set
     note = case when length(u.note) + length($2::text) + 2 <= {NOTE_LIMIT}
                 then u.note || E'\\n\\n' || $2::text else u.note end,
-    severity = least(u.severity, $3::smallint),
+    severity = case when $3::smallint < all (
+                        select array_position('{{P0,P1,P2,P3,planned}}', r.former ->> 'severity') - 1
+                        from draft_revision r where r.update_id = u.id and r.former ? 'severity')
+                    then least(u.severity, $3::smallint) else u.severity end,
     component_ids = array(select distinct unnest(u.component_ids || $4::bigint[]) order by 1)
 from incident_update o
 where u.id = $1 and u.state = 'draft' and o.id = u.id
@@ -42,8 +46,11 @@ END_SQL = """
 update incident_update set state = 'cancelled', state_detail = $2
 where id = $1 and state = 'draft' returning id
 """
-COMPONENT_NUMBERS_SQL = """
-select id from component where external_id = any($1::text[]) and removed_at is null order by id
+# What stood there before stands there still, or a person took it out.
+MORE_COMPONENTS_SQL = """
+select id from component where external_id = any($1::text[]) and removed_at is null and not exists (
+    select from draft_revision where update_id = $2 and former -> 'component_ids' ? external_id)
+order by id
 """
 COMPONENT_NAMES_SQL = "select external_id from component where id = any($1::bigint[]) order by 1"
 RECORD_SQL = """
@@ -115,7 +122,7 @@ async def extend_draft(conn: Connection, update_id: int, more: Extension, hand: 
 
     A note that is full takes nothing more: then the draft has long said enough.
     """
-    components = await conn.fetch(COMPONENT_NUMBERS_SQL, list(more.component_ids))
+    components = await conn.fetch(MORE_COMPONENTS_SQL, list(more.component_ids), update_id)
     row = await conn.fetchrow(
         EXTEND_SQL, update_id, more.note, int(more.severity), [item["id"] for item in components]
     )
