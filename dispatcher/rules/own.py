@@ -24,8 +24,9 @@ def seen_update(update: str) -> str:
 
 
 def seen_incident(incident: str) -> str:
-    """The incident with this alias is none of what only others may know."""
-    return f"""(not {incident}.canary and ({incident}.visibility in ('public', 'customers')
-        or {incident}.visibility = 'accounts' and exists (
-            select from incident_update said
-            where said.incident_id = {incident}.id and {told_own("said.id")})))"""
+    """The incident with this alias is none of what only others may know, and more than a draft."""
+    return f"""(not {incident}.canary and exists (
+        select from incident_update said
+        where said.incident_id = {incident}.id and said.state not in ('draft', 'cancelled') and (
+            {incident}.visibility in ('public', 'customers')
+            or {incident}.visibility = 'accounts' and {told_own("said.id")})))"""

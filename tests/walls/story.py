@@ -82,6 +82,8 @@ HOUSE = Customer(
 """Ourselves, told of everything."""
 CUSTOMERS = (NORTH, SOUTH, EAST, HOUSE)
 HIDDEN = "A drill that nobody outside may hear of"
+DRAFTED = "DRAFTED-1"
+"""An incident that nobody was told of yet."""
 ABOUT_SOUTH = "Southward cables are cut"
 UNPROVED_SQL = """
 select count(*) from delivery where update_id = $1 and channel in (1, 2) and address_id is not null
@@ -112,6 +114,7 @@ class World:
     everybody: Told
     only_south: Told
     internal: Told
+    draft: Told
     exports: Mapping[str, str]
     sender: Sender
     mia: Api
@@ -122,7 +125,7 @@ class World:
 
     def foreign(self, *own: Customer) -> set[str]:
         """Whatever must not be read by who has these accounts."""
-        found = {HIDDEN, NOTE, *self.internal.ids}
+        found = {HIDDEN, NOTE, DRAFTED, *self.internal.ids, *self.draft.ids}
         for customer in (one for one in CUSTOMERS if one not in own):
             found |= customer.strings | {self.exports[customer.id]}
         if SOUTH not in own:
@@ -131,11 +134,12 @@ class World:
 
 
 async def tell(ctx: Context, anonymous: Api) -> World:
-    """An update to all three, one to south alone, and one that stays with us."""
+    """An update to all three, one to south alone, one that stays with us, and one that is a draft."""
     await _customers(ctx)
     everybody = await _told(ctx, update(ctx, internal={"cause": NOTE}, note=NOTE))
     only_south = await _told(ctx, _apart("SOUTH-1", "accounts", ABOUT_SOUTH, [SOUTH.id]))
     internal = await _told(ctx, _apart("HIDDEN-1", "internal", HIDDEN))
+    draft = await _told(ctx, {**_apart(DRAFTED, "customers", "Not told yet"), "mode": "draft"})
     exports = {
         "": await _export(ctx, everybody, None),
         **{one.id: await _export(ctx, everybody, one.id) for one in CUSTOMERS},
@@ -150,6 +154,7 @@ async def tell(ctx: Context, anonymous: Api) -> World:
         everybody,
         only_south,
         internal,
+        draft,
         exports,
         await source(admin, Kind.PAGERDUTY),
         mia=anonymous.bearing(mia),

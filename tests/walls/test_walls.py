@@ -12,6 +12,7 @@ from tests.intake.payloads import pagerduty
 from tests.walls.story import (
     ABOUT_SOUTH,
     CUSTOMERS,
+    DRAFTED,
     HIDDEN,
     INBOX,
     NORTH,
@@ -99,6 +100,7 @@ async def _second_wall_holds(ctx: Context, email: str, own: Customer) -> None:
     assert not [name for one in CUSTOMERS if one is not own for name in one.strings if name in text]
     assert all(name in text for name in own.strings)
     assert (HIDDEN in text, NOTE in text, ABOUT_SOUTH in text) == (False, False, own is SOUTH)
+    assert DRAFTED not in text
     inboxes = {row["endpoint_id"] for row in found["contact_endpoint"]}
     inboxes |= {-row["id"] for row in found["contact"]}
     updates = {row["update_id"] for row in found["account_update"]}

@@ -27,7 +27,7 @@ class Seen:
 
 def paths(world: World) -> Sequence[tuple[str, str]]:
     """Operation and path of every GET, with everything the story has in the place of each parameter."""
-    told = (world.everybody, world.only_south, world.internal)
+    told = (world.everybody, world.only_south, world.internal, world.draft)
     values: Mapping[str, Collection[str]] = {
         "incident_id": [one.incident for one in told],
         "update_id": [one.update for one in told],
