@@ -10,6 +10,7 @@ from dispatcher.cli.base import Json, console, print_json, table, within
 from dispatcher.context import Context
 from dispatcher.web.people.audit_log import read_audit
 from dispatcher.web.people.models import AuditEntry, AuditQuery
+from dispatcher.web.reading import as_model
 
 
 def register(parent: typer.Typer) -> None:
@@ -25,14 +26,16 @@ def audit(
         str | None, typer.Option("--object", help="The id of what it was done to.")
     ] = None,
     action: Annotated[str | None, typer.Option(help="Such as update.post.")] = None,
-    since: Annotated[datetime | None, typer.Option(help="Not before this moment, UTC.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(help="Not before this moment; UTC where no zone is given.")
+    ] = None,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=100_000)] = 50,
     as_json: Json = False,
 ) -> None:
     """Who did what to what, newest first."""
-    query = AuditQuery(
-        actor=actor, object=thing, action=action, since=since.replace(tzinfo=UTC) if since else None
-    )
+    moment = since.replace(tzinfo=since.tzinfo or UTC) if since else None
+    given = {"actor": actor, "object": thing, "action": action, "since": moment}
+    query = as_model(given, AuditQuery)
 
     async def work(built: Context) -> list[AuditEntry]:
         async with built.pool.acquire() as conn:

@@ -1,6 +1,7 @@
 """`tidings users`, `keys rotate` and `audit`, as docs/people.md shows them."""
 
 import asyncio
+from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from tests.web.client import Api
 
 
 async def test_the_first_admin_comes_by_a_link_from_the_command_line(
-    tidings: Tidings, anonymous: Api
+    tidings: Tidings, anonymous: Api, ctx: Context
 ) -> None:
     made = await tidings("users", "create", "Ada@Example.com", "--role", "admin", "--json")
     ada: Any = made.json
@@ -57,6 +58,13 @@ async def test_the_first_admin_comes_by_a_link_from_the_command_line(
     by_her = await tidings("audit", "--actor", f"user:{ada['id']}", "--action", "session.begin")
     assert by_her.out.count("session.begin") == 1
     assert (await tidings("audit", "--since", "2999-01-01", "--json")).json == []
+    zoned = await tidings("audit", "--since", f"{ctx.now() + timedelta(hours=1):%FT%TZ}", "--json")
+    assert zoned.json == []
+    east = timezone(timedelta(hours=14))
+    since = f"{(ctx.now() - timedelta(hours=1)).astimezone(east).isoformat()}"
+    assert len((await tidings("audit", "--since", since, "--json")).json) > 1
+    ancient = await tidings("audit", "--since", "0001-01-01")
+    assert (ancient.code, "Traceback" in ancient.err) == (2, False)
 
 
 async def test_a_rotated_key_works_beside_the_new_one_for_a_while(
