@@ -16,7 +16,7 @@ from dispatcher.intake.adapters import SIGNING, WHSEC
 from dispatcher.intake.defaults import Defaults
 from dispatcher.intake.model import Keys, Kind, Trouble
 from dispatcher.intake.proof import digest
-from dispatcher.rules.problem import FieldProblem, RefusedError, conflict, invalid
+from dispatcher.rules.problem import FieldProblem, RefusedError, conflict, invalid, not_found
 from dispatcher.seal import seal, unseal
 
 OVERLAP: Final = timedelta(hours=24)
@@ -42,6 +42,7 @@ FIND_SQL = f"{COLUMNS} where s.id = $1"
 BY_NAME_SQL = f"{COLUMNS} where s.name = $1"
 LIST_SQL = f"{COLUMNS} where $1::bigint is null or s.id > $1 order by s.id limit $2"
 LOCK_SQL = "select * from source where id = $1 for update"
+STAY_SQL = "select id from source where id = $1 for key share"
 CHANGE_SQL = "update source set defaults = $2, disabled_at = $3 where id = $1"
 REMOVE_SQL = "delete from source where id = $1 returning id"
 KEYS_SQL = """
@@ -162,6 +163,12 @@ async def hold(conn: Connection, source_id: int) -> Source | None:
     if await conn.fetchrow(LOCK_SQL, source_id) is None:
         return None
     return await find(conn, source_id)
+
+
+async def stay(conn: Connection, source_id: int) -> None:
+    """Nobody removes the source before the transaction ends. Raises RefusedError where it is gone."""
+    if await conn.fetchval(STAY_SQL, source_id) is None:
+        raise not_found("source")
 
 
 async def remove(conn: Connection, source_id: int) -> bool:

@@ -17,6 +17,7 @@ from dispatcher.intake.model import Kind
 from dispatcher.seal import BrokenSealError, seal, unseal
 from dispatcher.web.intake.models import SourcePatch
 from dispatcher.web.scopes import Scope
+from tests.drafts.desk import until_waiting
 from tests.flow.story import MovableClock, eventually
 from tests.intake.payloads import of_every_kind, pagerduty
 from tests.intake.senders import Sender, source
@@ -244,3 +245,18 @@ def test_what_is_sealed_for_one_row_opens_in_no_other() -> None:
             unseal(key, wrong, about="source 1")
     with pytest.raises(BrokenSealError):
         unseal(key, sealed, about="source 2")
+
+
+async def test_a_source_that_is_removed_while_it_speaks_is_gone_and_that_is_no_fault(
+    api: Api, ctx: Context
+) -> None:
+    sender = await source(api, Kind.PAGERDUTY)
+    bodies = [pagerduty(), {}]
+    async with ctx.pool.acquire() as conn, conn.transaction():
+        await conn.execute("delete from source")
+        sending = [asyncio.create_task(sender.send(body, ctx.now())) for body in bodies]
+        forged = {"X-PagerDuty-Signature": "v1=00"}
+        sending.append(asyncio.create_task(sender.send(pagerduty(), ctx.now(), **forged)))
+        await until_waiting(ctx, 3)
+    assert [(await task).status for task in sending] == [404, 404, 404]
+    assert await ctx.pool.fetchval("select count(*) from incident") == 0

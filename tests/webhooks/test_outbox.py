@@ -1,5 +1,6 @@
 """What was committed is told to who asked for it; what was rolled back never was."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from dispatcher.context import Context
 from dispatcher.rules.states import Shown
 from dispatcher.stages import webhooks
 from dispatcher.stages.webhooks.message import outside
+from tests.drafts.desk import until_waiting
 from tests.webhooks.hooks import hook, jobs, log_of, tell, trouble
 from tests.webhooks.receiver import Receiver
 
@@ -70,6 +72,19 @@ async def test_what_is_rolled_back_is_told_nobody_and_what_is_committed_all_who_
             "detail": "number 1",
         }.items()
     )
+
+
+async def test_an_endpoint_that_is_removed_while_it_is_told_stands_in_nobodys_way(
+    ctx: Context, receiver: Receiver
+) -> None:
+    """An approval, or a request of a sender, would be undone by it."""
+    stays, goes = await hook(ctx, receiver), await hook(ctx, receiver)
+    async with ctx.pool.acquire() as conn, conn.transaction():
+        assert await webhooks.remove(conn, goes.id)
+        telling = asyncio.create_task(tell(ctx))
+        await until_waiting(ctx, 1)
+    await telling
+    assert len(await log_of(ctx, stays)) == 1
 
 
 async def test_an_event_is_told_with_the_data_of_its_type(ctx: Context) -> None:

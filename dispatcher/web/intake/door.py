@@ -170,6 +170,7 @@ async def _note_brake(
 
 async def _note(ctx: Context, source: Source, rejection: Rejection, conn: Connection) -> None:
     now = ctx.now()
+    await sources.stay(conn, source.id)
     await note_rejection(conn, ctx, source, rejection, now=now)
     if rejection.kind is Trouble.FORGED:
         await events.add_forged(conn, source.id, rejection.detail, now=now)
@@ -185,6 +186,7 @@ async def _put_into_effect(
     ctx: Context, delivered: Delivered, event: Arrival, conn: Connection
 ) -> Received:
     now = ctx.now()
+    await sources.stay(conn, delivered.source.id)
     received = await receive(conn, ctx, delivered.source, event, now=now)
     if isinstance(received, Taken) and not received.repeated:
         accepted = received.made.accepted
@@ -209,6 +211,7 @@ async def _keep(
 
     async def work(conn: Connection) -> None:
         now = ctx.now()
+        await sources.stay(conn, source.id)
         await events.add_event(conn, ctx, source.id, delivered.request, happened, now=now)
         if trouble is not None and replay_of is None:
             await note_rejection(conn, ctx, source, Rejection(trouble, detail), now=now)
