@@ -283,6 +283,9 @@ class Proposer:
         if promise is not None and promise > self.now and not ended:
             words["next_update_by"] = promise
         given = {name: value for name, value in words.items() if value is not None}
+        if len(whole) > _IMPACT:
+            # Nor does what was said before, or prepared, go out in their place.
+            given["impact"] = None
         merged = {**_set_in(first), **given, **_set_in(proposal.facts)}
         by = merged.get("next_update_by")
         if by is not None and by <= self.now:

@@ -13,7 +13,14 @@ from dispatcher.context import Context
 from dispatcher.intake.events import REMEMBERED_FOR
 from dispatcher.intake.model import Kind
 from tests.flow.story import MovableClock
-from tests.intake.payloads import alert, alertmanager, of_every_kind, pagerduty_status_update
+from tests.intake.payloads import (
+    alert,
+    alertmanager,
+    native,
+    of_every_kind,
+    own_webhook,
+    pagerduty_status_update,
+)
 from tests.intake.senders import Sender, proof, source
 from tests.web.client import Api
 
@@ -92,6 +99,21 @@ async def test_what_customers_were_told_is_not_told_again_however_late_it_is_rep
     again = await sender.send(pagerduty_status_update(), ctx.now())
     assert again.headers.get("Idempotency-Replayed") == "true"
     assert again.json["update_id"] == first.json["update_id"]
+    assert await ctx.pool.fetchval("select count(*) from dispatch") == 1
+
+
+async def test_words_that_are_too_long_wait_for_a_person_and_no_older_ones_go_in_their_place(
+    api: Api, ctx: Context
+) -> None:
+    sender = await source(api, Kind.STANDARD_WEBHOOKS, mode="auto")
+    first = await sender.send(own_webhook(), ctx.now())
+    assert first.json["became"] == "update"
+    words = "Orders of today are lost. " * 50
+    long = own_webhook(data=native(body=words), timestamp="2026-11-22T14:30:00Z")
+    kept = await sender.send(long, ctx.now(), "msg_2")
+    assert (kept.json["became"], kept.json["missing"]) == ("draft", ["impact"])
+    note = (await api.get(kept.json["links"]["draft"])).json["note"]
+    assert words.strip() in note
     assert await ctx.pool.fetchval("select count(*) from dispatch") == 1
 
 
