@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from dispatcher.context import Context
 from dispatcher.pipeline import release_update, take_in
 from dispatcher.rules.problem import RefusedError
-from tests.flow.story import contact, plan_out, post, seed, update
+from tests.flow.story import MovableClock, contact, plan_out, post, seed, update
 
 COUNT = "select count(*) from incident_update"
 
@@ -119,3 +119,15 @@ async def test_colleagues_alone_are_no_audience_of_a_customer_incident(ctx: Cont
     assert await refused(ctx) == [("/audience", "empty")]
     accepted = await post(ctx, update(ctx, incident={"visibility": "internal"}))
     assert accepted.state == "dispatching"
+
+
+async def test_updates_of_two_incidents_in_one_moment_never_take_each_others_number(
+    ctx: Context, clock: MovableClock
+) -> None:
+    """One that waited for another of its incident is numbered after it, though it came before."""
+    await seed(ctx, [contact(1, "small")])
+    first = await post(ctx, update(ctx, incident={"external_id": "INC-1"}))
+    other = await post(ctx, update(ctx, incident={"external_id": "INC-2"}))
+    clock.move(-timedelta(milliseconds=1))
+    second = await post(ctx, update(ctx, incident={"external_id": "INC-1"}))
+    assert first.update_id < second.update_id != other.update_id

@@ -20,8 +20,11 @@ values ($1, $2, 'customers', 1, 'investigating', $3)
 on conflict (source, external_id) do update set status = incident.status
 returning *
 """
+# After the last one of its incident, in the next millisecond where it has to be: the lower bits are always
+# from the sequence, so two incidents never come to the same number.
 NEXT_UPDATE_ID_SQL = """
-select greatest(update_id_at($1) | (nextval('update_number') & 1048575), coalesce($2::bigint, 0) + 1),
+select greatest(update_id_at($1), case when $2::bigint is null then 0 else (($2::bigint >> 20) + 1) << 20 end)
+           | (nextval('update_number') & 1048575),
        ensure_delivery_partition($1)
 """
 INSERT_UPDATE_SQL = """
