@@ -6,6 +6,7 @@ import pytest
 
 from tests.chaos.harness import Product
 from tests.chaos.people import body, by_text
+from tests.chaos.processes import until
 from tests.flow.story import seed
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.fault(44)]
@@ -38,7 +39,15 @@ async def test_a_crowd_delays_neither_ten_small_accounts_nor_a_p0(product: Produ
     await product.start_web()
     few = await announce(product, "INC-1", [f"small-{number}" for number in range(SMALL)])
     many = await announce(product, "INC-2", ["crowd"])
-    await product.start_workers(2)
+    # Meanwhile nothing leaves: on a busy machine what is planned first would have a start.
+    await product.ctx.pool.execute("update sender set paused_until = now() + interval '1 hour'")
+    workers = await product.start_workers(2)
+
+    async def both_planned() -> bool:
+        return await product.count("incident_update where state = 'planned'") == 2
+
+    await until(both_planned, within=30, what="both should be planned", watched=workers)
+    await product.ctx.pool.execute("update sender set paused_until = null")
     urgent = 0
     while not urgent:
         if len(await product.providers.ledger()) > CROWD // 10:
