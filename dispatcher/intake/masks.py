@@ -12,6 +12,7 @@ LONGEST_TEXT: Final = 1000
 LONGEST: Final = 64 * 1024
 DEEPEST: Final = 50
 LEFT_OUT: Final = "[left out]"
+_NAME: Final = "[name]"
 # An address that a cut goes through would not be known for one.
 _MARGIN: Final = 300
 _SECRET_KEY: Final = re.compile(
@@ -20,6 +21,12 @@ _SECRET_KEY: Final = re.compile(
     re.IGNORECASE,
 )
 _PHONE_KEY: Final = re.compile(r"phone|mobile|\btel\b|fax|whatsapp", re.IGNORECASE)
+_PERSON_KEY: Final = re.compile(
+    r"^(?:agent|actor|user|creator|author|owner|requester|responder|reporter|assignee|commander|lead)s?$"
+    r"|_by$|^assigned_to$|^user_?name$|^(?:full|display|first|last)_?name$",
+    re.IGNORECASE,
+)
+_NAMES: Final = frozenset({"name", "summary", "title", "text"})
 # Without a plus only what is written like a number one dials: ids and times are long numbers too.
 _LOCAL_PHONE: Final = re.compile(r"(?<![\w.-])\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}(?![\w-])")
 
@@ -36,23 +43,28 @@ def masked_body(body: bytes) -> str:
     return orjson.dumps(_masked(value, left)).decode()
 
 
-def _masked(value: object, left: list[int], depth: int = 0) -> Any:
-    """`left` is how many characters may still be shown; when it is used up, what follows is left out."""
+def _masked(value: object, left: list[int], depth: int = 0, *, of_person: bool = False) -> Any:
+    """`left` is how many characters may still be shown; when it is used up, what follows is left out.
+
+    `of_person`: the value stands where the sender names somebody.
+    """
     left[0] -= 8
     if left[0] < 0 or depth > DEEPEST:
         return LEFT_OUT
     match value:
         case dict():
-            return dict(_fields(value, left, depth))
+            return dict(_fields(value, left, depth, of_person=of_person))
         case list():
-            return list(_items(value, left, depth))
+            return list(_items(value, left, depth, of_person=of_person))
         case str():
-            return _text(value, left)
+            return _NAME if of_person else _text(value, left)
         case _:
             return value
 
 
-def _fields(value: dict[str, Any], left: list[int], depth: int) -> Iterator[tuple[str, Any]]:
+def _fields(
+    value: dict[str, Any], left: list[int], depth: int, *, of_person: bool
+) -> Iterator[tuple[str, Any]]:
     named = next((value[key] for key in ("name", "key") if isinstance(value.get(key), str)), "")
     for key, item in value.items():
         if left[0] < 0:
@@ -60,15 +72,18 @@ def _fields(value: dict[str, Any], left: list[int], depth: int) -> Iterator[tupl
             return
         # {"name": "password", "value": …} says the same as {"password": …}.
         word = _blanked(key) or (_blanked(named) if key == "value" else "")
-        yield _text(key, left), _hidden(item, word) if word else _masked(item, left, depth + 1)
+        # What stands beside a person's name, such as an id or a role, is none.
+        person = bool(_PERSON_KEY.search(key[:LONGEST_TEXT])) or (of_person and key in _NAMES)
+        shown = _hidden(item, word) if word else _masked(item, left, depth + 1, of_person=person)
+        yield _text(key, left), shown
 
 
-def _items(value: list[Any], left: list[int], depth: int) -> Iterator[Any]:
+def _items(value: list[Any], left: list[int], depth: int, *, of_person: bool) -> Iterator[Any]:
     for item in value:
         if left[0] < 0:
             yield LEFT_OUT
             return
-        yield _masked(item, left, depth + 1)
+        yield _masked(item, left, depth + 1, of_person=of_person)
 
 
 def _blanked(key: str) -> str:

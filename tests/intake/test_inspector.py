@@ -152,6 +152,26 @@ async def test_what_a_label_says_of_a_secret_does_not_stand_in_the_note_of_a_dra
     assert "[secret] is wrong" in note
 
 
+def test_who_did_it_is_not_named() -> None:
+    """As PagerDuty, incident.io and Opsgenie write people; things keep their names."""
+    payload = {
+        "event": {"agent": {"summary": "Ada Lovelace", "id": "P1", "type": "user_reference"}},
+        "data": {
+            "title": "Checkout fails",
+            "service": {"summary": "Checkout"},
+            "assignees": [{"summary": "Ada Lovelace"}],
+            "assigned_to": "Ada Lovelace",
+        },
+        "creator": {"user": {"name": "Ada Lovelace", "role": "responder"}},
+        "alert": {"username": "Ada Lovelace", "userId": "u-1", "owner": "Ada Lovelace"},
+        "acknowledged_by": ["Ada Lovelace"],
+    }
+    shown = masked_body(orjson.dumps(payload))
+    assert "Ada" not in shown
+    for kept in ("Checkout fails", '"Checkout"', "P1", "user_reference", "responder", "u-1"):
+        assert kept in shown
+
+
 @pytest.mark.parametrize("before", range(980, 1020, 3))
 def test_what_is_cut_leaves_no_part_of_an_address_behind(before: int) -> None:
     text = "x " * (before // 2) + "ada.operator@customer.example and +49 30 90182099 " * 40
