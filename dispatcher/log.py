@@ -11,6 +11,7 @@ from collections.abc import MutableMapping
 from typing import Any, Final, TextIO
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from channels.registry import TALKATIVE_LOGGERS
@@ -86,11 +87,22 @@ def configure_logging(
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("pgqueuer").addFilter(_is_news)
+    logging.getLogger("aiohttp.server").addFilter(_without_the_request)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
     """A queue whose connection is gone says so ten times a second, with a traceback; we say it once."""
     return "flush failed" not in record.getMessage().lower()
+
+
+def _without_the_request(record: logging.LogRecord) -> bool:
+    """What is not even HTTP comes from anybody, as often as they like: one word of it, nothing it said."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.args, record.exc_info = "http.malformed", (), None
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.error = type(error).__name__
+    return True
 
 
 def mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -1,13 +1,16 @@
 """Logs are an event word and fields, and identify nobody."""
 
+import asyncio
 import io
 import json
 import logging
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import structlog
+from aiohttp import web
 
 from channels.registry import TALKATIVE_LOGGERS
 from dispatcher.log import configure_logging, masked_text
@@ -99,3 +102,29 @@ def test_vendors_are_heard_from_warning_on(lines: io.StringIO, vendor: str) -> N
     assert lines.getvalue() == ""
     logging.getLogger(vendor).warning("trouble")
     assert last(lines)["event"] == "trouble"
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        b"POST /v1/intake/src_x/hunter2 HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"POST /v1/intake/src_x/hunter2 HTTP/hunter2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nAuthor ization: hunter2\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_is_one_line_in_the_log_and_nothing_of_what_it_said(
+    lines: io.StringIO, request_head: bytes
+) -> None:
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        await web.SockSite(runner, listening).start()
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        writer.write(request_head)
+        assert b" 400 " in (await reader.read()).splitlines()[0]
+        writer.close()
+        await writer.wait_closed()
+        await runner.cleanup()
+    (line,) = lines.getvalue().splitlines()
+    assert (last(lines)["event"], last(lines)["level"]) == ("http.malformed", "info")
+    assert "hunter2" not in line
