@@ -186,7 +186,8 @@ class ApiSettings(_Group):
     """How often the API may be called in `window_s` seconds; each web process counts for itself.
 
     `calls` and `updates` are of one key, `calls_by_address` and `sign_ins` of one client address where no
-    key is needed, `events_by_source` what one source may send. `proxies`: how many in front of us add to
+    key is needed, `refused_by_address` how many keys that are not good it may show, `events_by_source` what
+    one source may send. `proxies`: how many in front of us add to
     X-Forwarded-For; none: it is not believed.
     """
 
@@ -194,6 +195,7 @@ class ApiSettings(_Group):
     calls: PositiveInt = 3000
     updates: PositiveInt = 6000
     calls_by_address: PositiveInt = 600
+    refused_by_address: PositiveInt = 300
     sign_ins: PositiveInt = 30
     events_by_source: PositiveInt = 1200
     proxies: NonNegativeInt = 0

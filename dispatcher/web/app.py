@@ -7,6 +7,7 @@ from aiohttp import web
 from dispatcher.context import Context
 from dispatcher.intake.troubles import Brake
 from dispatcher.watch import Lookout
+from dispatcher.web.admission import ACQUAINTANCES, Acquaintances
 from dispatcher.web.banner.cors import add_cors_headers
 from dispatcher.web.banner.hub import HUB, Hub, end_streams, keep_hub
 from dispatcher.web.boundary import (
@@ -40,6 +41,7 @@ def create_app(ctx: Context) -> web.Application:
     )
     app[CONTEXT] = ctx
     app[BUCKETS] = Buckets()
+    app[ACQUAINTANCES] = Acquaintances()
     app[BRAKE] = Brake()
     app[DESCRIPTION] = Description(ROUTES)
     for route in ROUTES:

@@ -69,6 +69,12 @@ class Buckets:
         self._forget(now)
         return Standing(max(math.floor((quota.window_s - debt) / quota.span + 0.001), 0), debt)
 
+    def give_back(self, quota: Quota, who: str) -> None:
+        """Take one call of `who` back."""
+        key = quota.name, who
+        if key in self._empty_until:
+            self._empty_until[key] -= quota.span
+
     def _forget(self, now: float) -> None:
         """The caller heard of least lately goes, where there are too many: mostly its bucket is full."""
         while self._empty_until and (
@@ -94,6 +100,11 @@ def of_updates(settings: ApiSettings) -> Quota:
 def by_address(settings: ApiSettings) -> Quota:
     """What one client address may call without a key."""
     return Quota("address", settings.calls_by_address, settings.window_s)
+
+
+def of_refusals(settings: ApiSettings) -> Quota:
+    """How many keys that are not good one client address may show."""
+    return Quota("refusals", settings.refused_by_address, settings.window_s)
 
 
 def of_sign_ins(settings: ApiSettings) -> Quota:

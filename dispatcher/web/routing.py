@@ -12,10 +12,11 @@ from pydantic import BaseModel
 from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.rules.problem import FieldProblem
+from dispatcher.web.admission import admitted
 from dispatcher.web.answers import Reply, WebRefusedError
 from dispatcher.web.boundary import CONTEXT
 from dispatcher.web.etags import etag_of, is_known
-from dispatcher.web.keys import Caller, admit, require
+from dispatcher.web.keys import Caller, require
 from dispatcher.web.limits import QuotaOf, by_key, client_address, spend
 from dispatcher.web.reading import NoQuery, as_body, read_json, read_query
 from dispatcher.web.scopes import Guard, Scope
@@ -92,7 +93,7 @@ class Route(Generic[B, Q]):
 
 
 def as_aiohttp(route: Route[Any, Any]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """What aiohttp calls: admit, read, handle, answer, in this order."""
+    """What aiohttp calls: admit, count, read, handle, answer, in this order."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         ctx = request.app[CONTEXT]
@@ -100,9 +101,12 @@ def as_aiohttp(route: Route[Any, Any]) -> Callable[[web.Request], Awaitable[web.
             raise WebRefusedError("not-found")
         caller = NOBODY
         if isinstance(route.guard, Scope) or route.guard is Guard.ANY_KEY:
-            caller = await _admit(ctx, request, route.guard)
-            refuse_beyond(caller, route.operation)
+            caller = await admitted(request, wait_s=POOL_WAIT_S)
+        # What is refused below was a call as well.
         _count(ctx, request, route, caller)
+        if isinstance(route.guard, Scope):
+            require(caller, route.guard)
+        refuse_beyond(caller, route.operation)
         query = read_query(request, route.query)
         body = await _read_body(request, route, route.body) if route.body else None
         answer = await route.handler(Call(request, ctx, caller, body, query))
@@ -141,12 +145,3 @@ async def _read_body(
             finding = FieldProblem(f"/{route.named_by}", "differs_from_path", detail)
             raise WebRefusedError("invalid-request", problems=[finding])
     return as_body(value, model)
-
-
-async def _admit(ctx: Context, request: web.Request, guard: Scope | Guard) -> Caller:
-    authorization = request.headers.get("Authorization")
-    async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
-        caller = await admit(conn, authorization, now=ctx.now(), signer=ctx.signer)
-    if isinstance(guard, Scope):
-        require(caller, guard)
-    return caller

@@ -1,5 +1,6 @@
 """Whoever calls too often is told so, when to come back, and nobody else is held up."""
 
+import asyncio
 import math
 from random import Random
 
@@ -8,6 +9,7 @@ from multidict import CIMultiDict
 
 from dispatcher.config import ApiSettings, Settings
 from dispatcher.context import Context
+from dispatcher.web.keys import revoke_key
 from dispatcher.web.limits import Buckets, Quota
 from dispatcher.web.scopes import Scope
 from tests.flow.story import contact, seed
@@ -49,7 +51,9 @@ def test_a_crowd_of_callers_does_not_fill_the_memory() -> None:
 
 @pytest.fixture
 def web_settings(web_settings: Settings) -> Settings:
-    api = ApiSettings(calls=3, updates=4, calls_by_address=2, window_s=3600, proxies=1)
+    api = ApiSettings(
+        calls=3, updates=4, calls_by_address=2, refused_by_address=5, window_s=3600, proxies=1
+    )
     return web_settings.model_copy(update={"api": api})
 
 
@@ -104,3 +108,42 @@ async def test_without_a_key_the_client_address_counts_as_the_proxy_tells_it(
     assert await status("2001:db8:1:3::1") == 200
     for _ in range(4):
         assert (await anonymous.get("/healthz")).status == 200
+
+
+async def test_invented_keys_wait_and_a_good_key_behind_the_same_proxy_does_not(
+    anonymous: Api, ctx: Context
+) -> None:
+    await seed(ctx, [contact(1, "small")])
+    upstream = anonymous.bearing(await key_with(ctx, Scope.UPDATES_WRITE))
+    reader = await key_with(ctx, Scope.INCIDENTS_READ)
+    newcomer = anonymous.bearing(await key_with(ctx, Scope.INCIDENTS_READ))
+    behind = {"X-Forwarded-For": "198.51.100.7"}
+    assert (await upstream.update(body_of(ctx), key="k1", **behind)).status == 202
+    assert (await anonymous.bearing(reader).get("/v1/incidents", **behind)).status == 200
+
+    invented = [f"tidings_live_{n:012x}_{n:064x}" for n in range(8)]
+    shown = [None, "nonsense", *invented]
+    seen = await asyncio.gather(
+        *(anonymous.bearing(key).get("/v1/incidents", **behind) for key in shown)
+    )
+    assert sorted(answer.status for answer in seen) == [401] * 5 + [429] * 5
+    waits = [answer for answer in seen if answer.status == 429]
+    assert all(0 < int(answer.headers["Retry-After"]) <= 720 for answer in waits)
+    # Nobody looks in the database now: not even a good key is known that was not seen here before.
+    assert (await newcomer.get("/v1/incidents", **behind)).kind == "too-many-requests"
+    assert (await newcomer.get("/v1/incidents")).status == 200
+    for number in range(2, 5):
+        assert (await upstream.update(body_of(ctx), key=f"k{number}", **behind)).status == 202
+    # What is good no longer waits like what never was.
+    async with ctx.pool.acquire() as conn:
+        await revoke_key(conn, reader.split("_")[2], now=ctx.now())
+    kinds = [
+        (await anonymous.bearing(reader).get("/v1/incidents", **behind)).kind for _ in range(2)
+    ]
+    assert kinds == ["key-revoked", "too-many-requests"]
+
+
+async def test_a_key_without_the_scope_is_counted_as_well(anonymous: Api, ctx: Context) -> None:
+    reader = anonymous.bearing(await key_with(ctx, Scope.INCIDENTS_READ))
+    seen = [(await reader.get("/v1/channels")).status for _ in range(4)]
+    assert seen == [403, 403, 403, 429]

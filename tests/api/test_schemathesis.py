@@ -28,7 +28,13 @@ PERSON = {"email": "ada@example.com", "name": "Ada", "role": "viewer"}
 @pytest.fixture
 def web_settings(web_settings: Settings) -> Settings:
     """Without a limit: a limit is not what is looked for here."""
-    api = ApiSettings(calls=_MOST, updates=_MOST, calls_by_address=_MOST, sign_ins=_MOST)
+    api = ApiSettings(
+        calls=_MOST,
+        updates=_MOST,
+        calls_by_address=_MOST,
+        refused_by_address=_MOST,
+        sign_ins=_MOST,
+    )
     more = {"api": api, "status": StatusSettings(public=True)}
     return web_settings.model_copy(update=more)
 

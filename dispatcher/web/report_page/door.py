@@ -16,10 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.ids import ForgedIdError
+from dispatcher.web.admission import admitted
 from dispatcher.web.answers import Reply
 from dispatcher.web.exports import require_own
 from dispatcher.web.ids import DISPATCH, number_of
-from dispatcher.web.keys import Caller, admit, caller_of, require
+from dispatcher.web.keys import Caller, caller_of, require
 from dispatcher.web.pages import page
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.report_page.links import (
@@ -148,18 +149,17 @@ async def open_link(call: Plain) -> web.Response:
 
 async def _visit(call: Call[None, Q]) -> Visit | None:
     ctx, request = call.ctx, call.request
-    authorization = request.headers.get("Authorization")
+    if "Authorization" in request.headers:
+        caller = await admitted(request, wait_s=POOL_WAIT_S)
+        require(caller, Scope.DELIVERIES_READ)
+        return Visit(
+            dispatch=number_of(ctx, DISPATCH, call.path("dispatch_id")),
+            account=None,
+            read_pii=caller.may(Scope.RECIPIENTS_READ_PII),
+            until=None,
+            caller=caller,
+        )
     async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
-        if authorization is not None:
-            caller = await admit(conn, authorization, now=ctx.now(), signer=ctx.signer)
-            require(caller, Scope.DELIVERIES_READ)
-            return Visit(
-                dispatch=number_of(ctx, DISPATCH, call.path("dispatch_id")),
-                account=None,
-                read_pii=caller.may(Scope.RECIPIENTS_READ_PII),
-                until=None,
-                caller=caller,
-            )
         for token in _tokens(request):
             found = await _granted(conn, ctx, token)
             if found and (visit := _fitting(call, found)):
