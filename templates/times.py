@@ -5,13 +5,20 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _MINUTE = timedelta(minutes=1)
+_HALF_A_YEAR = timedelta(days=183)
 
 
 def clock(moment: datetime, *, on: datetime, zone: str) -> str:
-    """`14:30 UTC`, or `14:30 UTC on Mon 23 Nov` when that is not the day of `on`."""
+    """`14:30 UTC`, with `on Mon 23 Nov` when that is not the day of `on`, and the year when far off.
+
+    Far off is another year, or more than half a year away.
+    """
     local, day = moment.astimezone(ZoneInfo(zone)), on.astimezone(ZoneInfo(zone))
     text = f"{local:%H:%M} {local.tzname()}"
-    return text if local.date() == day.date() else f"{text} on {_date(local)}"
+    if local.date() == day.date():
+        return text
+    far = local.year != day.year or abs(local - day) > _HALF_A_YEAR
+    return f"{text} on {_date(local)}{f' {local.year}' if far else ''}"
 
 
 def between(earliest: datetime, latest: datetime, *, on: datetime, zone: str) -> str:
@@ -28,7 +35,6 @@ def stamp(moment: datetime, *, zone: str) -> str:
     return f"{local:%H:%M} {local.tzname()}, {_date(local)} {local.year}"
 
 
-@lru_cache(maxsize=4096)
 @lru_cache(maxsize=4096)
 def there(instant: str, zone: str) -> str:
     """` (15:30 in Berlin)` for an ISO 8601 instant; empty in UTC and where `zone` is no place."""

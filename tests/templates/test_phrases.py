@@ -47,6 +47,23 @@ def test_a_time_has_its_date_when_it_is_not_the_day_of_the_message() -> None:
     assert clock(NOON, on=NOON, zone="Europe/Berlin") == "13:00 CET"
 
 
+@pytest.mark.parametrize(
+    ("moment", "on", "said"),
+    [
+        ("2099-01-01T12:00Z", "2026-11-22T12:00Z", "12:00 UTC on Thu 1 Jan 2099"),
+        ("2027-01-01T00:30Z", "2026-12-31T23:30Z", "00:30 UTC on Fri 1 Jan 2027"),
+        ("2026-12-31T23:30Z", "2026-01-02T12:00Z", "23:30 UTC on Thu 31 Dec 2026"),
+        ("2026-06-30T12:00Z", "2026-01-02T12:00Z", "12:00 UTC on Tue 30 Jun"),
+        ("2026-01-02T12:00Z", "2026-01-02T09:00Z", "12:00 UTC"),
+    ],
+)
+def test_a_date_has_its_year_where_it_could_be_taken_for_another(
+    moment: str, on: str, said: str
+) -> None:
+    then, now = datetime.fromisoformat(moment), datetime.fromisoformat(on)
+    assert clock(then, on=now, zone="UTC") == said
+
+
 def test_a_range_names_the_day_once_or_twice_as_needed() -> None:
     later, tomorrow = NOON + timedelta(hours=2), NOON + timedelta(hours=21)
     far = tomorrow + timedelta(hours=1)
