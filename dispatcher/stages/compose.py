@@ -30,7 +30,9 @@ where u.id = $1 and u.state = 'accepted'
 CLAIM_SQL = READ_SQL + " for update of u, i"
 PREVIOUS_SQL = """
 select facts from incident_update
-where incident_id = $1 and seq < $2 and state not in ('draft', 'cancelled') order by seq desc limit 1
+where incident_id = $1 and seq < $2 and state not in ('draft', 'cancelled')
+  and not ($3 = 'resolved' and kind = 'resolved')
+order by seq desc limit 1
 """
 STORE_SQL = """
 insert into rendering (update_id, segment, channel, locale, parts, slots, hash, units)
@@ -110,7 +112,10 @@ async def render(
         | ({ChannelKind.SOCIAL} if for_all and ctx.policy.posts(severity) else set())
         for name, kinds in ctx.policy.channel_map(segments, severity).items()
     }
-    previous = await conn.fetchval(PREVIOUS_SQL, update["incident_id"], update["seq"])
+    # A second all-clear tells again what the first made new: the end is news only to what was open.
+    previous = await conn.fetchval(
+        PREVIOUS_SQL, update["incident_id"], update["seq"], update["kind"]
+    )
     occasion = occasion_of(ctx, update, facts, Facts.model_validate(previous) if previous else None)
     internal = Internal.model_validate(update["internal"]) if update["internal"] else None
     renderings = compose(

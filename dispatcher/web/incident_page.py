@@ -75,7 +75,9 @@ def _names(
     facts, at = Facts.model_validate(newest["facts"]), newest["at"]
     over = newest["kind"] == "resolved"
     # Advice and work of earlier updates end with the incident, unless the last one gave them anew.
-    before = Facts.model_validate(updates[1]["facts"]) if len(updates) > 1 else None
+    open_rows = (row for row in updates if row["kind"] != "resolved")
+    last_open = next(open_rows, None)
+    before = Facts.model_validate(last_open["facts"]) if last_open else None
     said = changed(before, facts) if over else frozenset(Facts.model_fields)
     return {
         "brand": ctx.settings.brand,
@@ -86,6 +88,7 @@ def _names(
         "what_we_do": facts.what_we_do if "what_we_do" in said else None,
         "status": _status(newest["status"]),
         "over": over,
+        "noticed": _noticed(over=over, new="impact" in said),
         "started": _time(incident["started_at"]),
         "updated": _time(at),
         "lasted": lasted(incident["started_at"], incident["resolved_at"])
@@ -95,6 +98,13 @@ def _names(
         "expected_end": _expected_end(facts, at, over=over),
         "entries": [_entry(row) for row in updates],
     }
+
+
+def _noticed(*, over: bool, new: bool) -> str | None:
+    """The heading of the impact: none where the all-clear wrote it, for it tells the new state."""
+    if not over:
+        return "What you will notice"
+    return None if new else "What you may have noticed"
 
 
 def _time(moment: datetime) -> dict[str, str]:

@@ -132,8 +132,8 @@ _CARDS: list[tuple[str, Kind, str, int, dict[str, object]]] = [
         "resolved",
         155,
         {
-            "impact": "Card payments failed at the last step of checkout. "
-            "Orders were kept and marked as unpaid.",
+            "impact": "Card payments work again for everybody. "
+            "Orders marked as unpaid can be paid now.",
             "what_we_do": "We renewed the certificate, moved all payments back and watched them "
             "for 30 minutes. Certificates are now checked every day.",
             "eta": None,

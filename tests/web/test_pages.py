@@ -95,6 +95,34 @@ async def test_after_the_end_old_advice_is_gone(
     assert "Next update by" not in text
 
 
+@pytest.mark.usefixtures("people")
+async def test_after_the_end_only_what_was_noticed_before_is_called_so(
+    anonymous: Api, ctx: Context, clock: MovableClock
+) -> None:
+    path = page_of(ctx, await tell(ctx))
+    clock.move(timedelta(minutes=95))
+    await tell(ctx, status="resolved", facts={"next_update_by": None})
+    inherited = (await anonymous.get(path)).body.decode()
+    assert "What you may have noticed" in inherited
+    clock.move(timedelta(minutes=5))
+    again = {"impact": "Payments work again.", "next_update_by": None}
+    await tell(ctx, status="resolved", facts=again)
+    new = (await anonymous.get(path)).body.decode()
+    clock.move(timedelta(minutes=5))
+    await tell(ctx, status="resolved", facts=again | {"what_we_do": "We check it daily now."})
+    later = (await anonymous.get(path)).body.decode()
+    assert "We check it daily now." in later
+    mail = await ctx.pool.fetchval(
+        "select parts ->> 'text' from rendering where channel = 1 order by update_id desc limit 1"
+    )
+    assert "We check it daily now." in mail
+    assert "Payments work again." in mail
+    assert "NOTICE" not in mail
+    for text in (new, later):
+        assert '<p class="prose">Payments work again.</p>' in text
+        assert "notice" not in text
+
+
 @pytest.mark.parametrize("visibility", ["accounts", "internal"])
 @pytest.mark.usefixtures("people")
 async def test_a_narrow_circle_has_a_link_of_its_own_and_the_common_one_shows_nothing(
