@@ -10,6 +10,7 @@ import typer
 from channels.model import ChannelKind
 from dispatcher.cli.base import Exit, Failure, Json, console, print_json, table, within
 from dispatcher.cli.document import read_model
+from dispatcher.cli.plain import say
 from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.rules.reasons import REASONS
@@ -59,7 +60,7 @@ def count_people(ctx: typer.Context, file: File, as_json: Json = False) -> None:
     elif rows:
         print_counts(rows)
     else:
-        typer.echo("Nobody: no account that uses these components has contacts there.")
+        say("Nobody: no account that uses these components has contacts there.")
 
 
 def print_counts(rows: Sequence[dict[str, Any]]) -> None:
@@ -100,9 +101,9 @@ def explain_one(
         quiet = verdict.told and verdict.not_before > now
         later = f", not before {verdict.not_before:%H:%M} UTC" if quiet else ""
         name = ChannelKind.from_code(verdict.channel).value
-        typer.echo(f"{name}: {'yes' if verdict.told else 'no'}{later}")
+        say(f"{name}: {'yes' if verdict.told else 'no'}{later}")
         for reason in verdict.reasons:
-            typer.echo(f"  {reason}")
+            say(f"  {reason}")
 
 
 async def _query(conn: Connection, built: Context, body: UpdateIn) -> AudienceQuery | None:

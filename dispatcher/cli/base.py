@@ -22,6 +22,7 @@ from rich.table import Table
 
 from dispatcher.app import running
 from dispatcher.cli.flags import Flags
+from dispatcher.cli.plain import as_text, plain
 from dispatcher.clock import SystemClock
 from dispatcher.config import Settings, SettingsError, load_settings
 from dispatcher.context import Context
@@ -153,7 +154,7 @@ class _Out(Console):
 
 def console() -> Console:
     """Standard output; in a pipe 80 columns wide, unless COLUMNS says otherwise."""
-    out = _Out(highlight=False, soft_wrap=False)
+    out = _Out(highlight=False, markup=False, emoji=False, soft_wrap=False)
     if not out.is_terminal and not os.environ.get("COLUMNS", "").isdecimal():
         out.width = 80
     return out
@@ -176,7 +177,7 @@ def table(
             name, justify="right" if number else "left", no_wrap=number, overflow="fold"
         )
     for row in rows:
-        made.add_row(*(str(cell) for cell in row))
+        made.add_row(*map(as_text, row))
     return made
 
 
@@ -234,6 +235,6 @@ def _explained_by_kind(error: Exception) -> Failure | None:
 
 def fail(failure: Failure) -> NoReturn:
     """Say it on standard error and end."""
-    for number, line in enumerate(str(failure).splitlines() or [""]):
-        sys.stderr.write(f"{'tidings: ' if number == 0 else ''}{line}\n")
+    for number, line in enumerate(str(failure).split("\n")):
+        sys.stderr.write(f"{'tidings: ' if number == 0 else ''}{plain(line)}\n")
     sys.exit(failure.code)

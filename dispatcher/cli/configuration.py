@@ -10,6 +10,7 @@ from dispatcher.cli.base import Exit, Failure, Json, print_json, settings_of
 from dispatcher.cli.doctor import Mark, files
 from dispatcher.cli.flags import Flags
 from dispatcher.cli.listing import print_rows
+from dispatcher.cli.plain import say
 from dispatcher.config import SettingsError, origins
 from dispatcher.db import describe
 
@@ -41,7 +42,7 @@ def check(ctx: typer.Context, as_json: Json = False) -> None:
     if problems:
         raise Failure(Exit.DIFFERS, *problems)
     if not as_json:
-        typer.echo("Everything can be used: settings, policy, segment rules, words.")
+        say("Everything can be used: settings, policy, segment rules, words.")
 
 
 @app.command("show")

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from dispatcher.cli.base import Exit, Failure, Json, print_json, within
+from dispatcher.cli.plain import counted, say
 from dispatcher.context import Context
 from segments.importing import ImportJob, ImportKind, ImportOutcome, run_import
 from segments.importing import Progress as Done
@@ -88,7 +89,7 @@ def _import(
         print_json(asdict(outcome))
     else:
         for line in _words(kind, outcome):
-            typer.echo(line)
+            say(line)
     if outcome.n_problems:
         raise Failure(
             Exit.USAGE, *_complaints(file, outcome, keep_going=keep_going, rejects=rejects)
@@ -113,7 +114,7 @@ async def import_file(
         keep_going=keep_going,
         reject_path=rejects,
     )
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
     out = Console(stderr=True)
     with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bars:
         bar = bars.add_task(f"{kind.value}", total=None)
@@ -127,16 +128,17 @@ async def import_file(
 
 def _words(kind: ImportKind, outcome: ImportOutcome) -> list[str]:
     counts = outcome.counts
+    read = f"{counted(outcome.records, kind.value.removesuffix('s'))} read"
     if not outcome.written:
-        return [f"{outcome.records} {kind.value} read, nothing imported."]
+        return [f"{read}, nothing imported."]
     numbers = f"{counts.created} new, {counts.updated} changed, {counts.unchanged} unchanged"
-    return [f"{outcome.records} {kind.value} read: {numbers}, {outcome.n_problems} left out."]
+    return [f"{read}: {numbers}, {outcome.n_problems} left out."]
 
 
 def _complaints(
     file: Path, outcome: ImportOutcome, *, keep_going: bool, rejects: Path | None
 ) -> list[str]:
-    lines = [f"{file}: {outcome.n_problems} problems."]
+    lines = [f"{file}: {counted(outcome.n_problems, 'problem')}."]
     lines += [
         f"  line {item.line}: {item.field + ' ' if item.field else ''}{item.reason}"
         for item in outcome.problems[:PROBLEMS_SHOWN]

@@ -27,6 +27,7 @@ from dispatcher.cli.base import (
 from dispatcher.cli.customers import import_file
 from dispatcher.cli.draw import draw_report
 from dispatcher.cli.house import WORKERS, House, house, until_ready
+from dispatcher.cli.plain import counted, say
 from dispatcher.cli.plot import span
 from dispatcher.cli.processes import Ended
 from dispatcher.cli.reports import compare, describe
@@ -98,21 +99,21 @@ async def _demo(*, keep: bool, empty: bool, seed: int) -> None:
 
 
 async def _open(stop: asyncio.Event) -> None:
-    typer.echo("Starting a database, the sandbox providers, web and a worker …")
+    say("Starting a database, the sandbox providers, web and a worker …")
     async with (
         house(hold_port=True, workers=1) as home,
         aiohttp.ClientSession(timeout=_TIMEOUT) as session,
     ):
         await until_ready(home.built, session)
         _say_it_is_kept(home)
-        typer.echo("\nIn another terminal; docs/api.md goes on from here:\n")
-        typer.echo(f"export TIDINGS_CONFIG={home.settings_file}")
-        typer.echo(f"export TIDINGS_PUBLIC_URL={home.url}")
+        say("\nIn another terminal; docs/api.md goes on from here:\n")
+        say(f"export TIDINGS_CONFIG={home.settings_file}")
+        say(f"export TIDINGS_PUBLIC_URL={home.url}")
         _refuse_an_end(home, await home.children.wait(stop))
 
 
 async def _play(stop: asyncio.Event, *, keep: bool, seed: int) -> None:
-    typer.echo("Starting a database, the sandbox providers, web and two workers …")
+    say("Starting a database, the sandbox providers, web and two workers …")
     making = asyncio.create_task(asyncio.to_thread(make_sample, seed))
     async with house(hold_port=keep) as home, aiohttp.ClientSession(timeout=_TIMEOUT) as session:
         watched = asyncio.create_task(home.children.wait(stop))
@@ -155,7 +156,7 @@ async def _act(
     viewers = _Viewers(built, session, _some_users(sample, seed))
     told: list[int] = []
     for number, body in enumerate(updates(built.now()), 1):
-        typer.echo(f"\nUpdate {number} of 3: {body['status']}, posted over HTTP")
+        say(f"\nUpdate {number} of 3: {body['status']}, posted over HTTP")
         incident, dispatch = await _post(built, session, body, made.text, number)
         looking = asyncio.create_task(viewers.look(incident, number, dispatch))
         if not await watch(built, dispatch, receipts_s=RECEIPTS_S):
@@ -180,7 +181,7 @@ async def _import(built: Context, sample: Sample, folder: Path) -> None:
             problem = outcome.problems[0]
             where = f"{path.name}:{problem.line}: {problem.field} {problem.reason}"
             raise Failure(Exit.USAGE, f"The sample data cannot be imported: {where}")
-        typer.echo(f"Imported {outcome.counts.created} {kind.value}")
+        say(f"Imported {outcome.counts.created} {kind.value}")
     why = Why(reason=SuppressionReason.OPERATOR, source="sample data")
     async with built.pool.acquire() as conn:
         for address in sample.suppressed:
@@ -263,16 +264,18 @@ async def _print_outcome(home: House, told: Sequence[int]) -> None:
             )
             for number in told
         ]
-    typer.echo("\n── Report of the first update " + "─" * 40 + "\n")
+    say("\n── Report of the first update " + "─" * 40 + "\n")
     draw_report(out, reports[0])
-    typer.echo("── All three " + "─" * 57 + "\n")
+    say("── All three " + "─" * 57 + "\n")
     out.print(table(_COLUMNS, [_cells(item) for item in reports], right=_COLUMNS[1:]))
-    typer.echo(f"\nLedger check, sandbox against database ({WORKERS} workers):")
+    say(f"\nLedger check, sandbox against database ({WORKERS} workers):")
     found = await compare(built, home.sandbox_url)
     for line in describe(found):
-        typer.echo(f"  {line}")
+        say(f"  {line}")
     if found.total:
-        raise Failure(Exit.DIFFERS, f"{found.total} differences between ledger and deliveries.")
+        raise Failure(
+            Exit.DIFFERS, f"{counted(found.total, 'difference')} between ledger and deliveries."
+        )
 
 
 _COLUMNS: Final = ("update", "messages", "people", "told", "50 %", "90 %", "all that can be")
@@ -293,25 +296,24 @@ def _cells(report: DispatchReport) -> tuple[object, ...]:
 
 
 def _say_it_is_kept(home: House) -> None:
-    typer.echo("\n── It keeps running; Ctrl-C ends it and removes everything " + "─" * 11 + "\n")
-    typer.echo(f"What people received   {home.sandbox_url}/sandbox/")
+    say("\n── It keeps running; Ctrl-C ends it and removes everything " + "─" * 11 + "\n")
+    say(f"What people received   {home.sandbox_url}/sandbox/")
+    say(f"The API, to try out    {home.url}/docs")
 
 
 def _say_how_to_use(home: House, key: str, user: str) -> None:
     _say_it_is_kept(home)
-    typer.echo(f"In-app banner          {home.url}/demo/banner?user={user}")
-    typer.echo(f"API                    {home.url}/v1/incidents (with the key below)")
-    typer.echo(f"Metrics                {home.url}/metrics")
-    typer.echo("\nThe same commands, in another terminal:\n")
-    typer.echo(f"export TIDINGS_CONFIG={home.settings_file}")
-    typer.echo("tidings report")
-    typer.echo(
-        "tidings report --link           # the page for an account manager, to open in a browser"
-    )
-    typer.echo("tidings account acct-020")
-    typer.echo(f"tidings verify --ledger {home.sandbox_url}")
-    typer.echo("\nPost an update yourself:\n")
-    typer.echo(CURL.format(url=home.url, key=key))
+    say(f"In-app banner          {home.url}/demo/banner?user={user}")
+    say(f"API                    {home.url}/v1/incidents (with the key below)")
+    say(f"Metrics                {home.url}/metrics")
+    say("\nThe same commands, in another terminal:\n")
+    say(f"export TIDINGS_CONFIG={home.settings_file}")
+    say("tidings report")
+    say("tidings report --link           # the page for an account manager, to open in a browser")
+    say("tidings account acct-020")
+    say(f"tidings verify --ledger {home.sandbox_url}")
+    say("\nPost an update yourself:\n")
+    say(CURL.format(url=home.url, key=key))
 
 
 def banner_token(
@@ -329,4 +331,4 @@ def banner_token(
     if as_json:
         print_json({"token": token})
     else:
-        typer.echo(token)
+        say(token)

@@ -19,6 +19,7 @@ from dispatcher.cli.listing import (
     when,
 )
 from dispatcher.cli.newest import or_newest, print_nothing_yet
+from dispatcher.cli.plain import say
 from dispatcher.context import Context
 from dispatcher.stages.report.model import AccountPage, StandingWord
 from dispatcher.web.dispatch_list import DispatchPage, DispatchState
@@ -117,7 +118,7 @@ def show(ctx: typer.Context, dispatch: OrNewest = None, as_json: Json = False) -
     fields = found.model_dump(exclude={"deliveries", "paused"})
     print_fields(fields | {"state": "paused" if found.paused else found.state})
     for status, n in found.deliveries.items():
-        typer.echo(f"{n:>9} {status}")
+        say(f"{n:>9} {status}")
 
 
 @app.command("accounts")
@@ -177,9 +178,9 @@ def _decide(ctx: typer.Context, operation: str, dispatch: str, done: str, *, as_
     if as_json:
         print_model(found)
         return
-    typer.echo(f"{found.changed} {done}.")
+    say(f"{found.changed} {done}.")
     for status, n in found.deliveries.items():
-        typer.echo(f"{n:>9} {status}")
+        say(f"{n:>9} {status}")
 
 
 @deliveries_app.command("list")
@@ -211,7 +212,7 @@ def list_deliveries(
 
 def _cells(row: Delivery) -> tuple[object, ...]:
     why = f": {row.reason_text}" if row.reason_text else ""
-    latest = max((fact.at for fact in row.facts), default=row.done_at or row.sent_at)
+    latest = max((fact.at for fact in row.timeline), default=row.settled_at or row.sent_at)
     copy = "" if row.purpose == "notice" else f" ({row.purpose})"
-    who = row.address or row.contact_id or "-"
-    return (row.channel + copy, who, row.account_id or "-", row.status + why, when(latest, "-"))
+    who = row.address or row.contact or "-"
+    return (row.channel + copy, who, row.account or "-", row.status + why, when(latest, "-"))

@@ -12,6 +12,7 @@ from dispatcher.cli.document import checked, read_document
 from dispatcher.cli.keys import COMMAND_LINE
 from dispatcher.cli.listing import Cursor, Limit, print_fields, print_model, print_rows, when
 from dispatcher.cli.looking import print_preview, summed_up
+from dispatcher.cli.plain import say
 from dispatcher.context import Context
 from dispatcher.stages.accept import DraftPatch
 from dispatcher.web.drafts.actions import Decider
@@ -88,7 +89,7 @@ def show(ctx: typer.Context, draft: Which, as_json: Json = False) -> None:
     _print_draft(found, as_json=False)
     changes = answer_to(ctx, RevisionPage, "list_draft_revisions", path=path)
     for change in reversed(changes.data):
-        typer.echo(_told(change))
+        say(_told(change))
 
 
 @app.command("edit")
@@ -123,7 +124,7 @@ def look_ahead(ctx: typer.Context, draft: Which, as_json: Json = False) -> None:
     found = within(ctx, lambda built: preview_draft(built, draft))
     print_preview(found, as_json=as_json)
     if not as_json:
-        typer.echo(f"\nversion: {found.version}")
+        say(f"\nversion: {found.version}")
 
 
 @app.command("submit")
@@ -146,7 +147,7 @@ def submit(
         print_model(view)
         return
     said = "It was sent before" if before else "On its way"
-    typer.echo(f"{said}. Follow it: tidings watch {view.dispatch_id}")
+    say(f"{said}. Follow it: tidings watch {view.dispatch_id}")
 
 
 @app.command("discard")
@@ -163,7 +164,7 @@ def discard(
     if as_json:
         print_model(gone)
         return
-    typer.echo(f"Discarded {gone.update_id}: {gone.state_detail}.")
+    say(f"Discarded {gone.update_id}: {gone.state_detail}.")
 
 
 def _decider(built: Context, draft: str, version: str | None) -> Decider:
@@ -179,7 +180,7 @@ def _confirm(found: Preview) -> None:
     if wrong:
         raise Failure(Exit.USAGE, "It cannot leave.", *(f"  {detail}" for detail in wrong))
     for item in found.findings:
-        typer.echo(f"{item.level}: {item.detail}", err=True)
+        say(f"{item.level}: {item.detail}", err=True)
     what = summed_up(found.totals) if found.totals else "To how many, nobody could count in time."
     typer.confirm(f"{what} Send it?", abort=True, err=True)
 
@@ -226,7 +227,7 @@ def _print_draft(found: Draft, *, as_json: bool) -> None:
     apart = {"facts", "links", "note", "id", "title"}
     print_fields({"id": found.id, **found.model_dump(exclude=apart), **facts, "version": version})
     if found.note:
-        typer.echo(f"\n{found.note}\n")
+        say(f"\n{found.note}\n")
 
 
 def _told(change: DraftRevision) -> str:

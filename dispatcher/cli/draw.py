@@ -6,6 +6,7 @@ from typing import Final
 from rich.console import Console
 
 from dispatcher.cli.base import table
+from dispatcher.cli.plain import as_text
 from dispatcher.cli.plot import plot, span, sparks
 from dispatcher.stages.report import AccountDeliveries, DispatchReport
 from dispatcher.stages.report.account_model import DeliveryRow
@@ -27,7 +28,7 @@ def draw_report(out: Console, report: DispatchReport) -> None:
     parts = (_header, _speed, _funnel, _failures, _people) if report.counted else (_header,)
     for part in parts:
         for item in part(report):
-            out.print(item, markup=False) if isinstance(item, str) else out.print(item)
+            out.print(as_text(item) if isinstance(item, str) else item)
 
 
 def _header(report: DispatchReport) -> Iterator[object]:
@@ -136,7 +137,7 @@ def _more(total: int) -> Iterator[str]:
 def draw_account(out: Console, found: AccountDeliveries) -> None:
     """Print what one customer got, newest first."""
     manager = f", looked after by {found.manager}" if found.manager else ""
-    out.print(f"{found.name} ({found.account}, {found.segment}{manager})", markup=False)
+    out.print(as_text(f"{found.name} ({found.account}, {found.segment}{manager})"))
     if not found.data:
         out.print("Nothing has been sent to this account.")
     for update in found.data:
@@ -145,11 +146,11 @@ def draw_account(out: Console, found: AccountDeliveries) -> None:
             if update.first_told_at
             else "nobody told yet"
         )
-        out.print(
+        words = (
             f"\n{update.at:%Y-%m-%d %H:%M:%S} UTC · {update.incident_external_id} update {update.seq} "
-            f"({update.status}) · {update.title} · {first}",
-            markup=False,
+            f"({update.status}) · {update.title} · {first}"
         )
+        out.print(as_text(words))
         rows = [
             (
                 row.name or row.contact,
@@ -162,7 +163,7 @@ def draw_account(out: Console, found: AccountDeliveries) -> None:
         ]
         out.print(table(("person", "channel", "address", "status", "history"), rows))
     if found.next_cursor:
-        out.print(f"\nOlder ones: --cursor {found.next_cursor}", markup=False)
+        out.print(as_text(f"\nOlder ones: --cursor {found.next_cursor}"))
 
 
 def _worth_telling(rows: Sequence[DeliveryRow]) -> list[DeliveryRow]:

@@ -14,6 +14,7 @@ from dispatcher.cli.base import Exit, Failure, Json, number_of, within
 from dispatcher.cli.dispatches import OrNewest
 from dispatcher.cli.listing import Addresses, print_fields, print_model
 from dispatcher.cli.newest import or_newest, print_nothing_yet
+from dispatcher.cli.plain import counted, say
 from dispatcher.context import Context
 from dispatcher.stages.report import export_chunks, find_export
 from dispatcher.web.exports import Export
@@ -66,7 +67,7 @@ def make(
     elif as_json:
         print_model(found)
     else:
-        typer.echo(f"{found.id} is being made. Fetch it:  tidings exports fetch {found.id} FILE")
+        say(f"{found.id} is being made. Fetch it:  tidings exports fetch {found.id} FILE")
 
 
 @app.command("show")
@@ -97,7 +98,7 @@ def fetch(
     if as_json:
         print_model(found)
     else:
-        typer.echo(f"{found.rows} deliveries in {file}.")
+        say(f"{counted(found.rows, 'delivery', 'deliveries')} in {file}.")
 
 
 def _question(export: str) -> Question:

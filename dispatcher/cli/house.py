@@ -147,6 +147,8 @@ def _tables(
         "web": {"port": port},
         "embedded": {"dir": str(_database_folder(folder)), "ephemeral": True},
         "banner": {"demo": True},
+        # So that a receiver of one's own can be tried; nothing else that is not public.
+        "webhooks": {"allow_networks": ["127.0.0.0/8"], "http_hosts": ["127.0.0.1", "localhost"]},
     }
     for name, value in sandbox.items():
         group, _, key = name.removeprefix("TIDINGS_").lower().partition("__")
@@ -155,7 +157,7 @@ def _tables(
 
 
 def _toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
-    """Strings, numbers and booleans are written in TOML as in JSON."""
+    """Strings, numbers, booleans and lists of them are written in TOML as in JSON."""
     lines: list[str] = []
     for name, values in tables.items():
         lines += [f"[{name}]"] if name else []

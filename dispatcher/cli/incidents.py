@@ -10,6 +10,7 @@ from dispatcher.cli.asking import Question, answer_to, ask
 from dispatcher.cli.base import Exit, Failure, Json, within
 from dispatcher.cli.listing import Cursor, Limit, print_fields, print_model, print_rows, when
 from dispatcher.cli.looking import print_words
+from dispatcher.cli.plain import say
 from dispatcher.context import Context
 from dispatcher.stages.accept.body import SeverityName
 from dispatcher.web.ids import INCIDENT
@@ -92,7 +93,7 @@ def show(ctx: typer.Context, incident: Which, as_json: Json = False) -> None:
         return
     fields = found.model_dump(exclude={"next_update_by"})
     print_fields(fields | {"next update": promised(found, now)})
-    typer.echo(f"\nWhat was said:  tidings updates list {found.external_id}")
+    say(f"\nWhat was said:  tidings updates list {found.external_id}")
 
 
 @updates_app.command("list")
@@ -141,12 +142,12 @@ def show_update(
     print_fields(found.model_dump(exclude={"renderings", "facts", "internal"}))
     for title, facts in (("Facts", found.facts), ("For ourselves", found.internal)):
         if any(facts.values()):
-            typer.echo(f"\n{title}")
+            say(f"\n{title}")
             print_fields(_flat(facts))
     for rendering in found.renderings:
         print_words(f"{rendering.segment or 'public'} · {rendering.channel}", rendering.parts)
     if not found.renderings:
-        typer.echo("\nIt has not been worded.")
+        say("\nIt has not been worded.")
 
 
 def _flat(facts: Mapping[str, Any], above: str = "  ") -> Iterator[tuple[str, object]]:

@@ -10,6 +10,7 @@ import typer
 from dispatcher.app import running
 from dispatcher.cli.base import Json, execute, print_json, settings_of, until_stopped, within
 from dispatcher.cli.keys import COMMAND_LINE
+from dispatcher.cli.plain import say
 from dispatcher.cli.sources import SourceName, named
 from dispatcher.context import Context
 from dispatcher.intake import events
@@ -93,9 +94,9 @@ def process_again(
         print_json(content.model_dump(mode="json"))
     elif isinstance(content, IntakeTaken):
         before = "It was taken before: " if "Idempotency-Replayed" in reply.headers else ""
-        typer.echo(f"{before}{content.became} {content.update_id} of {content.incident_id}.")
+        say(f"{before}{content.became} {content.update_id} of {content.incident_id}.")
     else:
-        typer.echo(f"Ignored: {content.model_dump()['ignored']}.")
+        say(f"Ignored: {content.model_dump()['ignored']}.")
 
 
 def _print_event(view: EventView, *, as_json: bool) -> None:
@@ -104,7 +105,7 @@ def _print_event(view: EventView, *, as_json: bool) -> None:
         sys.stdout.flush()
         return
     became = f"{view.became} {view.update_id}" if view.became else view.detail
-    typer.echo(f"{view.at:%Y-%m-%d %H:%M:%S}  {view.outcome:<9}  {view.id}  {became}")
+    say(f"{view.at:%Y-%m-%d %H:%M:%S}  {view.outcome:<9}  {view.id}  {became}")
     if view.payload is not None:
         shown = orjson.dumps(view.payload).decode()
-        typer.echo(f"  {shown if len(shown) <= _PAYLOAD else shown[:_PAYLOAD] + '…'}")
+        say(f"  {shown if len(shown) <= _PAYLOAD else shown[:_PAYLOAD] + '…'}")

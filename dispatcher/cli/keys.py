@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from dispatcher.cli.base import Exit, Failure, Json, console, print_json, table, within
+from dispatcher.cli.plain import say
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.web.ids import USER
@@ -18,6 +19,7 @@ from dispatcher.web.keys import (
     lock_key,
     revoke_key,
     rotate_key,
+    successors_of,
 )
 from dispatcher.web.scopes import Scope
 
@@ -96,7 +98,7 @@ def rotate(
     ] = 24,
     as_json: Json = False,
 ) -> None:
-    """Replace a key by a new one like it. Both work for a while; the new one is shown once."""
+    """Replace a system's key by one like it. Both work for a while; the new one is shown once."""
 
     async def rotated(built: Context) -> NewKey:
         async def work(conn: Connection) -> NewKey:
@@ -118,18 +120,24 @@ def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="As in tidings keys list.")],
     as_json: Json = False,
 ) -> None:
-    """End a key at once."""
+    """End a key at once; those that came from it by rotation are named and go on."""
 
-    async def work(built: Context) -> bool:
+    async def work(built: Context) -> list[str] | None:
         async with built.pool.acquire() as conn:
-            return await revoke_key(conn, key_id, now=built.now())
+            if not await revoke_key(conn, key_id, now=built.now()):
+                return None
+            return await successors_of(conn, key_id, now=built.now())
 
-    if not within(ctx, work):
+    successors = within(ctx, work)
+    if successors is None:
         raise Failure(Exit.USAGE, f"There is no key {key_id!r} to revoke; see: tidings keys list")
     if as_json:
-        print_json({"result": "removed"})
-    else:
-        typer.echo(f"{key_id} is revoked.")
+        print_json({"result": "removed", "successors": successors})
+        return
+    say(f"{key_id} is revoked.")
+    for successor in successors:
+        say(f"{successor} came from it and is still good; to end it too:")
+        say(f"  tidings keys revoke {successor}")
 
 
 def _standing(key: StoredKey) -> str:
@@ -144,5 +152,5 @@ def _print_made(made: NewKey, *, as_json: bool) -> None:
     if as_json:
         print_json({"id": made.id, "key": made.text})
     else:
-        typer.echo(made.text)
-        typer.echo("Keep it now: it is not shown again.", err=True)
+        say(made.text)
+        say("Keep it now: it is not shown again.", err=True)

@@ -8,6 +8,7 @@ import typer
 from pydantic import BaseModel
 
 from dispatcher.cli.base import console, print_json, table
+from dispatcher.cli.plain import as_text, plain, say
 
 Limit: TypeAlias = Annotated[int, typer.Option(help="How many at once.", min=1, max=200)]
 Cursor: TypeAlias = Annotated[
@@ -34,11 +35,11 @@ def print_rows(
     """A table, or the sentence `none`; and how to see more where there is a `cursor`."""
     out = console()
     if not rows:
-        out.print(none, markup=False)
+        out.print(as_text(none))
     else:
         out.print(table(columns, rows, right=right))
     if cursor:
-        out.print(f"\nThere are more: --cursor {cursor}", markup=False, soft_wrap=True)
+        out.print(as_text(f"\nThere are more: --cursor {cursor}"), soft_wrap=True)
 
 
 def print_fields(fields: Mapping[str, object] | Iterable[tuple[str, object]]) -> None:
@@ -48,12 +49,19 @@ def print_fields(fields: Mapping[str, object] | Iterable[tuple[str, object]]) ->
     told = {name: text for name, text in shown.items() if text}
     width = max(map(len, told), default=0)
     for name, text in told.items():
-        typer.echo(f"{name + ':':<{width + 1}} {text}")
+        # A line that looked like the next field would be believed.
+        lines = plain(text).replace("\n", "\n" + " " * (width + 2))
+        say(f"{name + ':':<{width + 1}} {lines}")
 
 
 def when(moment: datetime | None, nothing: str = "") -> str:
     """To the minute, UTC."""
     return f"{moment:%Y-%m-%d %H:%M}" if moment else nothing
+
+
+def _words(name: str) -> str:
+    """Of a field that lists ids, what they are the ids of."""
+    return f"{name[:-4]}s" if name.endswith("_ids") else name.replace("_", " ")
 
 
 def _text(value: Any) -> str:
@@ -64,7 +72,8 @@ def _text(value: Any) -> str:
     if isinstance(value, datetime):
         return f"{when(value)} UTC"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_text(inner)}" for name, inner in value.items())
+        told = {name: _text(inner) for name, inner in value.items()}
+        return "; ".join(f"{_words(name)} {text}" for name, text in told.items() if text)
     if isinstance(value, list | tuple):
         return ", ".join(map(_text, value))
     return str(value)

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-import typer
-
 from dispatcher.cli.audience import print_counts
 from dispatcher.cli.base import print_json
+from dispatcher.cli.plain import counted, say
 from dispatcher.web.preview_models import Preview, PreviewRendering, Totals
 
 
@@ -15,14 +14,14 @@ def print_preview(found: Preview, *, as_json: bool) -> None:
         print_json(found.model_dump(mode="json"))
         return
     if found.missing:
-        typer.echo(f"A draft: {', '.join(found.missing)} missing, nothing would be sent.")
+        say(f"A draft: {', '.join(found.missing)} missing, nothing would be sent.")
     print_counts([row.model_dump(mode="json") for row in found.audience])
     if found.totals:
-        typer.echo(summed_up(found.totals))
+        say(summed_up(found.totals))
     for finding in found.findings:
-        typer.echo(f"{finding.level}: {finding.code}: {finding.detail}")
+        say(f"{finding.level}: {finding.code}: {finding.detail}")
     for item in found.lint:
-        typer.echo(f"{item.level}: {item.rule}: {item.detail}")
+        say(f"{item.level}: {item.rule}: {item.detail}")
     for rendering in found.renderings:
         _print_rendering(rendering)
 
@@ -32,10 +31,10 @@ def summed_up(totals: Totals) -> str:
     sms, cost = totals.sms, ""
     if sms.cost is not None:
         cost = f", {_span(sms.cost.minimum, sms.cost.maximum)} {sms.cost.currency}"
-    segments = _span(str(sms.segments_minimum), str(sms.segments_maximum))
     return (
-        f"{totals.emails} mails, {sms.texts} texts ({segments} segments{cost}), "
-        f"{totals.posts} posts, {totals.banners} banners."
+        f"{counted(totals.emails, 'mail')}, {counted(sms.texts, 'text')} "
+        f"({_segments(sms.segments_minimum, sms.segments_maximum)}{cost}), "
+        f"{counted(totals.posts, 'post')}, {counted(totals.banners, 'banner')}."
     )
 
 
@@ -43,7 +42,7 @@ def _print_rendering(rendering: PreviewRendering) -> None:
     size = ""
     if rendering.sms:
         least, most = rendering.sms.segments_minimum, rendering.sms.segments_maximum
-        size = f" · {rendering.sms.encoding}, {_span(str(least), str(most))} segments"
+        size = f" · {rendering.sms.encoding}, {_segments(least, most)}"
     elif rendering.weighted_length is not None:
         size = f" · {rendering.weighted_length} of 280"
     print_words(f"{rendering.segment or 'public'} · {rendering.channel}{size}", rendering.parts)
@@ -51,11 +50,15 @@ def _print_rendering(rendering: PreviewRendering) -> None:
 
 def print_words(head: str, parts: Mapping[str, str]) -> None:
     """One wording as text, under a line that says whose it is."""
-    typer.echo(f"\n{f'── {head} ':─<79}")
+    say(f"\n{f'── {head} ':─<79}")
     for name in ("subject", "title"):
         if name in parts:
-            typer.echo(f"{name.capitalize()}: {parts[name]}\n")
-    typer.echo((parts.get("text") or parts.get("body", "")).strip())
+            say(f"{name.capitalize()}: {parts[name]}\n")
+    say((parts.get("text") or parts.get("body", "")).strip())
+
+
+def _segments(least: int, most: int) -> str:
+    return counted(least, "segment") if least == most else f"{least} to {most} segments"
 
 
 def _span(least: str, most: str) -> str:

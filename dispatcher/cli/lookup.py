@@ -9,6 +9,7 @@ import typer
 from dispatcher.cli.asking import answer_to
 from dispatcher.cli.base import Exit, Failure, Json, print_json
 from dispatcher.cli.listing import print_model, print_rows
+from dispatcher.cli.plain import say
 from dispatcher.web.models import ChannelList, ChannelView, SegmentList, Sender, TemplateList
 from dispatcher.web.problems import PROBLEMS
 
@@ -144,7 +145,7 @@ def explain(
         print_json(_problem(name))
         return
     row = PROBLEMS[name]
-    typer.echo(f"{name} ({row.status}): {row.title}\n\n{row.meaning}\n{row.remedy}")
+    say(f"{name} ({row.status}): {row.title}\n\n{row.meaning}\n{row.remedy}")
 
 
 def _problem(kind: str) -> dict[str, object]:

@@ -1,9 +1,8 @@
 """The dispatch that is meant where none is named."""
 
-import typer
-
 from dispatcher.cli.base import print_json
 from dispatcher.cli.draw import NOTHING_YET
+from dispatcher.cli.plain import say
 from dispatcher.context import Context
 from dispatcher.stages.report import latest_dispatch
 from dispatcher.web.ids import DISPATCH
@@ -24,4 +23,4 @@ def print_nothing_yet(*, as_json: bool) -> None:
         print_json(None)
         return
     for line in NOTHING_YET:
-        typer.echo(line)
+        say(line)

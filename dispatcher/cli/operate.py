@@ -15,6 +15,7 @@ from dispatcher.cli.base import (
     settings_of,
 )
 from dispatcher.cli.doctor import Finding, Mark, examine
+from dispatcher.cli.plain import say
 from dispatcher.config import Settings
 from dispatcher.db import Pool, migrate, open_pool
 from dispatcher.embedded import embedded_postgres
@@ -59,9 +60,9 @@ def migrate_verb(ctx: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print_json({"applied": applied})
     elif applied:
-        typer.echo(f"Applied {', '.join(f'{number:04d}' for number in applied)}.")
+        say(f"Applied {', '.join(f'{number:04d}' for number in applied)}.")
     else:
-        typer.echo("Nothing to do: the schema is current.")
+        say("Nothing to do: the schema is current.")
 
 
 def doctor(ctx: typer.Context, as_json: Json = False) -> None:
@@ -78,6 +79,6 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
 
 def _print_findings(findings: list[Finding]) -> None:
     for finding in findings:
-        typer.echo(f"{finding.mark.value:<5} {finding.what}: {finding.detail}")
+        say(f"{finding.mark.value:<5} {finding.what}: {finding.detail}")
         if finding.mend:
-            typer.echo(f"      → {finding.mend}")
+            say(f"      → {finding.mend}")

@@ -17,6 +17,7 @@ from dispatcher.cli.listing import (
     print_rows,
     when,
 )
+from dispatcher.cli.plain import say
 from dispatcher.web.customer_lists import AccountLines, ComponentLines, ContactLines
 from dispatcher.web.customer_models import Account, Component, Contact, Stored
 
@@ -87,7 +88,7 @@ def show_account(
         return
     usage = [f"{item.component} {item.region}".strip() for item in found.usage]
     print_fields(found.model_dump() | {"usage": usage})
-    typer.echo(f"\nWhat it was told:  tidings account {found.external_id}")
+    say(f"\nWhat it was told:  tidings account {found.external_id}")
 
 
 @accounts_app.command("set")
@@ -146,7 +147,7 @@ def show_contact(
         print_model(found)
         return
     print_fields(found.model_dump(exclude={"reach", "wishes"}))
-    typer.echo("")
+    say()
     reach = [
         (
             row.channel,
@@ -159,7 +160,7 @@ def show_contact(
     print_rows(("channel", "address", "consent", ""), reach, none="No address at all.")
     for wish in found.wishes:
         wants = "wants" if wish.wanted else "does not want"
-        typer.echo(f"{wants} to hear of {wish.component or 'anything'} by {wish.channel}")
+        say(f"{wants} to hear of {wish.component or 'anything'} by {wish.channel}")
 
 
 @contacts_app.command("set")
@@ -236,7 +237,7 @@ def _change(
     if as_json:
         print_model(found)
     else:
-        typer.echo(f"{name}: {found.result}.")
+        say(f"{name}: {found.result}.")
 
 
 def _gone(removed_at: Any) -> str:

@@ -13,6 +13,7 @@ import typer
 from dispatcher.cli.base import Exit, Failure, Json, console, number_of, print_json, within
 from dispatcher.cli.draw import NOTHING_YET, draw_account, draw_report
 from dispatcher.cli.newest import print_nothing_yet
+from dispatcher.cli.plain import counted, say
 from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.stages.report import (
@@ -115,7 +116,7 @@ def _print_link(made: Link, as_json: bool) -> None:
     if as_json:
         print_json({"url": made.url, "expires_at": made.expires_at})
     else:
-        typer.echo(f"{made.url}\nIt works until {made.expires_at:%Y-%m-%d %H:%M} UTC.")
+        say(f"{made.url}\nIt works until {made.expires_at:%Y-%m-%d %H:%M} UTC.")
 
 
 async def _link(
@@ -163,7 +164,7 @@ async def _write_workbook(
                 rows = await write_workbook(conn, number, out, now=built.now(), read_pii=read_pii)
         except OSError as error:
             raise Failure(Exit.USAGE, f"{path} cannot be written: {error.strerror}") from None
-    typer.echo(f"{rows} deliveries in {path}", err=True)
+    say(f"{counted(rows, 'delivery', 'deliveries')} in {path}", err=True)
 
 
 def account(
@@ -211,9 +212,9 @@ def verify(
         print_json({**asdict(found), "total": found.total})
     else:
         for line in describe(found):
-            typer.echo(line)
+            say(line)
     if found.total:
-        raise Failure(Exit.DIFFERS, f"{found.total} differences.")
+        raise Failure(Exit.DIFFERS, f"{counted(found.total, 'difference')}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,13 +259,12 @@ async def _ledger(session: aiohttp.ClientSession, url: str) -> AsyncIterator[_Ro
 
 def describe(found: Differences) -> list[str]:
     """The comparison in words; a line per kind of difference."""
-    lines = [
-        f"{found.acceptances} acceptances by providers, {found.deliveries} deliveries of ours compared."
-    ]
+    ours = counted(found.deliveries, "delivery", "deliveries")
+    lines = [f"{counted(found.acceptances, 'acceptance')} by providers, {ours} of ours compared."]
     if found.maybe_duplicates:
-        lines.append(f"{found.maybe_duplicates} were resent once and flagged as maybe duplicates.")
+        lines.append(f"Resent once and flagged as maybe duplicates: {found.maybe_duplicates}.")
     if found.unconfirmed:
-        lines.append(f"{found.unconfirmed} are unconfirmed and listed for people to ask.")
+        lines.append(f"Unconfirmed and listed for people to ask: {found.unconfirmed}.")
     lines += [
         f"{number} {_SAYS[name]}: {', '.join(found.samples.get(name, []))}"
         for name in DIFFERENCES

@@ -9,6 +9,7 @@ import typer
 from pydantic import SecretStr, ValidationError
 
 from dispatcher.cli.base import Exit, Failure, execute, settings_of, until_stopped
+from dispatcher.cli.plain import say
 from dispatcher.cli.serving import UntilStdin
 from dispatcher.sandbox import RunningSandbox, SandboxSettings
 from dispatcher.sandbox import start as start_sandbox
@@ -72,11 +73,11 @@ def _announce(sandbox: RunningSandbox, as_json: bool) -> None:
             orjson.dumps({"url": sandbox.url, "environment": environment}).decode() + "\n"
         )
     else:
-        typer.echo(
+        say(
             f"Sandbox: {sandbox.url}/sandbox/ shows what people received. Settings to send to it:\n"
         )
         for name, value in environment.items():
-            typer.echo(f"export {name}={value}")
+            say(f"export {name}={value}")
     sys.stdout.flush()
 
 

@@ -18,6 +18,7 @@ from dispatcher.cli.base import (
 )
 from dispatcher.cli.document import read_document, read_text
 from dispatcher.cli.keys import COMMAND_LINE
+from dispatcher.cli.plain import say
 from dispatcher.context import Context
 from dispatcher.intake import sources
 from dispatcher.intake.model import Kind
@@ -168,7 +169,7 @@ def show(ctx: typer.Context, source: SourceName, as_json: Json = False) -> None:
         return
     for name, value in view.model_dump(mode="json").items():
         if value not in (None, [], {}):
-            typer.echo(f"{name}: {value}")
+            say(f"{name}: {value}")
 
 
 @app.command("disable")
@@ -215,7 +216,7 @@ def remove(ctx: typer.Context, source: SourceName, as_json: Json = False) -> Non
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
-        typer.echo(f"{source} is {found.result}.")
+        say(f"{source} is {found.result}.")
 
 
 async def named(built: Context, text: str) -> Source:
@@ -240,7 +241,7 @@ def _change(ctx: typer.Context, source: str, given: dict[str, Any], *, as_json: 
     if as_json:
         print_json(view.model_dump(mode="json"))
     else:
-        typer.echo(f"{view.name} is changed; see: tidings sources show {view.name}")
+        say(f"{view.name} is changed; see: tidings sources show {view.name}")
 
 
 def _given(
@@ -277,5 +278,5 @@ def _print_with_secret(made: SourceWithSecret, *, as_json: bool) -> None:
     if as_json:
         print_json(made.model_dump(mode="json"))
         return
-    typer.echo(f"id:     {made.id}\nurl:    {made.url}\nsecret: {made.secret}")
-    typer.echo("Keep the secret now: it is not shown again.", err=True)
+    say(f"id:     {made.id}\nurl:    {made.url}\nsecret: {made.secret}")
+    say("Keep the secret now: it is not shown again.", err=True)

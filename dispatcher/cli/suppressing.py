@@ -8,6 +8,7 @@ from dispatcher.cli.asking import answer_to
 from dispatcher.cli.base import Json
 from dispatcher.cli.document import STDIN, read_text
 from dispatcher.cli.listing import Addresses, Cursor, Limit, print_model, print_rows, when
+from dispatcher.cli.plain import say
 from dispatcher.web.customer_models import Stored
 from dispatcher.web.suppressions import SuppressionPage
 
@@ -74,4 +75,4 @@ def _change(
         print_model(found)
         return
     says = {"added": "It will not be used again.", "removed": "It may be used again."}
-    typer.echo(says.get(found.result, "It was so already."))
+    say(says.get(found.result, "It was so already."))

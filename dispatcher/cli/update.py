@@ -9,6 +9,7 @@ from dispatcher.cli.base import Exit, Failure, Json, number_of, print_json, with
 from dispatcher.cli.document import read_model
 from dispatcher.cli.keys import COMMAND_LINE
 from dispatcher.cli.looking import print_preview
+from dispatcher.cli.plain import say
 from dispatcher.cli.watch import watch
 from dispatcher.context import Context
 from dispatcher.stages.accept import UpdateIn
@@ -106,12 +107,12 @@ def _print_accepted(view: UpdateAccepted, *, replayed: bool, as_json: bool) -> N
         print_json(view.model_dump(mode="json"))
         return
     if replayed:
-        typer.echo("Already sent: this is what was answered then.")
+        say("Already sent: this is what was answered then.")
     if view.dispatch_id is None:
         missing = f"missing: {', '.join(view.missing)}" if view.missing else "complete"
-        typer.echo(f"Kept as a draft, {missing}. Look: tidings drafts show {view.update_id}")
+        say(f"Kept as a draft, {missing}. Look: tidings drafts show {view.update_id}")
         return
-    typer.echo(f"Accepted as {view.update_id}. Follow it: tidings report {view.dispatch_id}")
+    say(f"Accepted as {view.update_id}. Follow it: tidings report {view.dispatch_id}")
 
 
 async def post(built: Context, body: UpdateIn, key: str | None) -> tuple[UpdateAccepted, bool]:

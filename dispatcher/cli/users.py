@@ -6,6 +6,7 @@ import typer
 
 from dispatcher.cli.base import Exit, Failure, Json, console, number_of, print_json, table, within
 from dispatcher.cli.keys import COMMAND_LINE
+from dispatcher.cli.plain import say
 from dispatcher.context import Context
 from dispatcher.rules.roles import Role
 from dispatcher.web.ids import USER
@@ -58,7 +59,7 @@ def create(
     if as_json:
         print_json(made.model_dump(mode="json"))
         return
-    typer.echo(f"{made.email} is here as {made.role}: {made.id}")
+    say(f"{made.email} is here as {made.role}: {made.id}")
     _print_link(made.link)
 
 
@@ -151,11 +152,11 @@ def _print(person: UserView, *, as_json: bool) -> None:
     if as_json:
         print_json(person.model_dump(mode="json"))
         return
-    typer.echo(f"{person.name} <{person.email}>\n  id:       {person.id}")
-    typer.echo(f"  role:     {person.role}{' (disabled)' if person.disabled else ''}")
-    typer.echo(f"  signs in: {_door(person)}")
+    say(f"{person.name} <{person.email}>\n  id:       {person.id}")
+    say(f"  role:     {person.role}{' (disabled)' if person.disabled else ''}")
+    say(f"  signs in: {_door(person)}")
     if person.account_ids:
-        typer.echo(f"  sees besides own accounts: {', '.join(person.account_ids)}")
+        say(f"  sees besides own accounts: {', '.join(person.account_ids)}")
 
 
 def _door(person: UserView) -> str:
@@ -164,10 +165,10 @@ def _door(person: UserView) -> str:
 
 
 def _print_link(made: PasswordLink) -> None:
-    typer.echo(
+    say(
         f"token: {made.token}\n"
         f"They set a password with it, once, until {made.expires_at:%Y-%m-%d %H:%M} UTC:\n"
         f"  curl {made.url} -H 'Content-Type: application/json' \\\n"
         f'    -d \'{{"token": "{made.token}", "password": "…"}}\''
     )
-    typer.echo("Keep it secret: whoever has it is let in. It is not shown again.", err=True)
+    say("Keep it secret: whoever has it is let in. It is not shown again.", err=True)

@@ -100,10 +100,10 @@ async def _print_lines(states: AsyncIterator[State]) -> State | None:
 
 async def _draw(states: AsyncIterator[State], *, silent: bool = False) -> State | None:
     columns = (
-        TextColumn("{task.description:<7}"),
+        TextColumn("{task.description:<7}", markup=False),
         BarColumn(30),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[told]}", markup=False),
         TimeElapsedColumn(),
     )
     last = None
@@ -115,6 +115,9 @@ async def _draw(states: AsyncIterator[State], *, silent: bool = False) -> State 
         async for last in states:
             for row in last.channels:
                 _move(bars, tasks[row.channel], row)
+        for task in bars.tasks:
+            # Until the end it may still be planned.
+            bars.update(task.id, visible=bool(task.total))
     return last
 
 

@@ -9,6 +9,7 @@ from dispatcher.cli.asking import answer_to
 from dispatcher.cli.base import Exit, Failure, Json, within
 from dispatcher.cli.keys import COMMAND_LINE
 from dispatcher.cli.listing import Cursor, Limit, print_fields, print_model, print_rows, when
+from dispatcher.cli.plain import say
 from dispatcher.web.customer_models import Stored
 from dispatcher.web.etags import IfMatch
 from dispatcher.web.reading import as_model
@@ -113,7 +114,7 @@ def try_out(ctx: typer.Context, webhook: Which, as_json: Json = False) -> None:
     if as_json:
         print_model(found)
     elif found.delivered:
-        typer.echo(f"It was taken: {found.status} after {found.ms} ms.")
+        say(f"It was taken: {found.status} after {found.ms} ms.")
     if not found.delivered:
         status = f" ({found.status})" if found.status else ""
         said = f" It said: {found.excerpt}" if found.excerpt else ""
@@ -166,7 +167,7 @@ def resend(
     if as_json:
         print_model(found)
     else:
-        typer.echo(f"{found.type} goes out again; see: tidings webhooks log {webhook}")
+        say(f"{found.type} goes out again; see: tidings webhooks log {webhook}")
 
 
 @app.command("rotate")
@@ -205,7 +206,7 @@ def remove(ctx: typer.Context, webhook: Which, as_json: Json = False) -> None:
     if as_json:
         print_model(gone)
     else:
-        typer.echo(f"{webhook} is removed.")
+        say(f"{webhook} is removed.")
 
 
 def _path(webhook: str) -> dict[str, str]:
@@ -234,5 +235,5 @@ def _print_with_secret(made: WebhookWithSecret, *, as_json: bool) -> None:
     if as_json:
         print_model(made)
         return
-    typer.echo(f"id:     {made.id}\nurl:    {made.url}\nsecret: {made.secret}")
-    typer.echo("Keep the secret now: it is not shown again.", err=True)
+    say(f"id:     {made.id}\nurl:    {made.url}\nsecret: {made.secret}")
+    say("Keep the secret now: it is not shown again.", err=True)

@@ -48,6 +48,10 @@ async def test_a_finished_dispatch_is_told_once_as_a_line_of_json(
     drawn = await tidings("watch")
     assert "5/5" in drawn.out
     assert "2 with proof" in drawn.out
+    await conn.execute("delete from slice where channel in (2, 3)")
+    drawn = await tidings("watch")
+    assert "?" not in drawn.out, "a channel with nothing is not shown at the end"
+    assert [line.split()[0] for line in drawn.out.splitlines()] == ["email", "banner"]
 
 
 async def test_what_cannot_be_followed_to_its_end_says_so_by_its_code(
