@@ -53,6 +53,16 @@ REPLACE_SQL = """
 update api_key set replaced_by = $2, expires_at = least(expires_at, $3) where id = $1
 """
 END_SQL = "update api_key set expires_at = $2 where id = $1"
+# By their dates too: who revokes a stolen key wants to know what is good now.
+SUCCESSORS_SQL = """
+with recursive successor as (
+    select replaced_by as id from api_key where id = $1
+    union select k.replaced_by from api_key k join successor s on k.id = s.id
+)
+select k.id from api_key k join successor s on k.id = s.id
+where k.revoked_at is null and (k.expires_at is null or k.expires_at > $2)
+order by k.created_at
+"""
 FIND_SQL = """
 select k.id, k.secret_hash, k.scopes, k.kind, k.expires_at, k.revoked_at, k.user_id, u.role, u.disabled_at,
        coalesce(k.last_used_at, k.created_at) as seen_at,
@@ -157,12 +167,21 @@ async def close_session(conn: Connection, key_id: str, *, now: datetime) -> None
 
 
 async def rotate_key(
-    conn: Connection, old: StoredKey, *, overlap: timedelta, now: datetime, actor: str = "cli"
+    conn: Connection,
+    old: StoredKey,
+    *,
+    overlap: timedelta,
+    now: datetime,
+    person: int | None = None,
+    actor: str = "cli",
 ) -> NewKey:
     """A new key in the place of one that is locked; the old one works for `overlap` yet.
 
-    It lasts as long as the old one did. Raises RefusedError (409) for one that is over or replaced.
+    It lasts as long as the old one did. `person`: who gets to see it, if anybody whose name we know.
+    Raises RefusedError: 403 for a key of another person, 409 for one that is over or replaced.
     """
+    if old.user_id not in {None, person}:
+        raise WebRefusedError("key-of-another")
     if old.revoked_at or old.replaced_by or (old.expires_at and old.expires_at <= now):
         raise conflict("key-over", "The key was revoked, has expired or was replaced already")
     ends = now + (old.expires_at - old.created_at) if old.expires_at else None
@@ -183,6 +202,11 @@ async def revoke_key(conn: Connection, key_id: str, *, now: datetime, actor: str
             return False
         await note(conn, at=now, actor=actor, action="key.revoke", thing=key_id)
         return True
+
+
+async def successors_of(conn: Connection, key_id: str, *, now: datetime) -> list[str]:
+    """The keys that came from this one by rotation, of it or of one that did, and are good."""
+    return [row["id"] for row in await conn.fetch(SUCCESSORS_SQL, key_id, now)]
 
 
 async def list_keys(

@@ -124,24 +124,27 @@ class Delivery(BaseModel):
 
     channel: str
     purpose: str
-    account_id: str | None
-    contact_id: str | None
+    account: str | None
+    contact: str | None
     address: str | None
     status: str
     reason: str | None
     reason_text: str | None
     attempt: int
     sent_at: datetime | None
-    done_at: datetime | None
-    facts: list[DeliveryFact]
+    settled_at: datetime | None
+    timeline: list[DeliveryFact]
 
 
 class Window(BaseModel):
-    """One limit of a sender: at most `limit` units in `seconds`; `left` of them now."""
+    """One limit of a sender: at most `limit` units in `seconds`; `left` of them now.
+
+    An account manager gets null for it: it tells how much is sent to all customers.
+    """
 
     limit: int
     seconds: int
-    left: int
+    left: int | None
 
 
 class Sender(BaseModel):

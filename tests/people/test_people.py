@@ -2,11 +2,13 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 from dispatcher.clocks.maintenance import maintain
 from dispatcher.context import Context
 from dispatcher.rules.roles import Role
 from dispatcher.web.scopes import Scope
+from tests.cli.conftest import Tidings
 from tests.flow.story import MovableClock, contact, seed, update
 from tests.people.words import PASSWORD, accept, invite, sign_in, somebody
 from tests.web.client import Api, key_with
@@ -109,6 +111,9 @@ async def test_a_person_makes_keys_within_their_role_and_an_admin_for_systems(
     path = f"/v1/keys/{system['id']}"
     assert (await bob.call("POST", f"{path}/rotate", {})).status == 404
     assert (await bob.call("DELETE", path)).status == 404
+    # An admin can end another person's key, and never gets one that acts under their name.
+    theirs = f"/v1/keys/{made['id']}"
+    assert (await ada.call("POST", f"{theirs}/rotate", {})).kind == "key-of-another"
     assert (await script.call("DELETE", path)).status == 404
     # A system can replace its own key.
     rotated = (await machine.call("POST", f"{path}/rotate", {"overlap_hours": 2})).json
@@ -201,3 +206,56 @@ async def test_what_is_over_is_forgotten_and_what_was_asked_in_it_is_not_lost_be
         await conn.execute("update idempotency set created_at = $1", ctx.now() - timedelta(days=4))
     await maintain(ctx)
     assert await left() == [0, 0, 0]
+
+
+async def test_who_revokes_a_key_learns_which_came_from_it_and_are_good(
+    anonymous: Api, ctx: Context, tidings: Tidings
+) -> None:
+    ada = await somebody(ctx, anonymous, Role.ADMIN)
+    body = {"name": "ci", "scopes": ["incidents:read"], "owner": "system"}
+    keys = [(await ada.call("POST", "/v1/keys", body)).json]
+    for _ in range(3):  # as a thief would, with the key itself
+        last = keys[-1]
+        thief = anonymous.bearing(last["key"])
+        keys.append((await thief.call("POST", f"/v1/keys/{last['id']}/rotate", {})).json)
+    ids = [key["id"] for key in keys]
+    assert (await ada.call("DELETE", f"/v1/keys/{ids[2]}")).json["successors"] == ids[3:]
+    ended = (await ada.call("DELETE", f"/v1/keys/{ids[0]}")).json
+    assert ended["result"] == "removed"
+    assert set(ended["successors"]) == {ids[1], ids[3]}
+    told = await tidings("keys", "revoke", ids[1])
+    assert f"tidings keys revoke {ids[3]}" in told.out
+    last_told: Any = (await tidings("keys", "revoke", ids[3], "--json")).json
+    assert last_told == {"result": "removed", "successors": []}
+    again = (await ada.call("DELETE", f"/v1/keys/{ids[0]}")).json
+    assert again == {"result": "unchanged", "successors": []}
+    for key in keys:
+        assert (await anonymous.bearing(key["key"]).get("/v1/incidents")).kind == "key-revoked"
+
+
+async def test_the_command_line_makes_no_key_of_a_person_anew(
+    anonymous: Api, ctx: Context, tidings: Tidings
+) -> None:
+    bob = await somebody(ctx, anonymous, Role.VIEWER, name="bob")
+    made = (await bob.call("POST", "/v1/keys", {"name": "x", "scopes": ["incidents:read"]})).json
+    refused = await tidings("keys", "rotate", made["id"])
+    assert (refused.code, "belongs to somebody else" in refused.err) == (2, True)
+
+
+async def test_what_is_left_of_the_limits_tells_an_account_manager_nothing_of_others(
+    anonymous: Api, ctx: Context
+) -> None:
+    for role, name, hidden in (
+        (Role.VIEWER, "bob", False),
+        (Role.ACCOUNT_MANAGER, "mia", True),
+    ):
+        caller = await somebody(ctx, anonymous, role, name=name)
+        senders = [
+            sender
+            for channel in (await caller.get("/v1/channels")).json["data"]
+            for sender in channel["senders"]
+        ]
+        windows = [window for sender in senders for window in sender["windows"]]
+        assert windows
+        assert {window["left"] is None for window in windows} == {hidden}
+        assert all(window["limit"] for window in windows)

@@ -136,6 +136,7 @@ async def test_who_is_disabled_is_out_at_once_with_sessions_and_keys(
     script = anonymous.bearing(key)
     assert (await script.get("/v1/incidents")).status == 200
 
+    late = {"token": await _new_link(ctx, invited.id), "password": "five green bottles"}
     await _change(ctx, invited.id, disabled=True)
     for caller in (ada, script):
         assert (await caller.get("/v1/me")).kind == "person-disabled"
@@ -145,6 +146,8 @@ async def test_who_is_disabled_is_out_at_once_with_sessions_and_keys(
     await _change(ctx, invited.id, disabled=False)
     assert (await script.get("/v1/incidents")).status == 200
     assert (await ada.get("/v1/me")).kind == "session-over"
+    # A link that was under way when they were disabled does not come back with them.
+    assert (await anonymous.call("POST", "/v1/invitations", late)).kind == "link-over"
 
 
 async def test_a_new_role_counts_from_the_next_call_on(anonymous: Api, ctx: Context) -> None:

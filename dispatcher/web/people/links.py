@@ -19,7 +19,6 @@ from dispatcher.web.routing import POOL_WAIT_S, Call
 
 VALID_FOR: Final = timedelta(hours=24)
 
-REPLACE_SQL = "delete from user_link where user_id = $1"
 ADD_SQL = "insert into user_link (token_hash, user_id, created_at, ends_at) values ($1, $2, $3, $4)"
 FIND_SQL = """
 select l.user_id from user_link l join users u on u.id = l.user_id
@@ -38,7 +37,7 @@ async def make_link(
     if user.disabled_at is not None:
         raise conflict("user-disabled", "A link would let nobody in: enable the person first")
     token, ends_at = secrets.token_urlsafe(32), now + VALID_FOR
-    await conn.execute(REPLACE_SQL, user.id)
+    await store.end_links(conn, user.id)
     await conn.execute(ADD_SQL, _hash(token), user.id, now, ends_at)
     public = ctx.signer.public_id(USER, user.id)
     await note(conn, at=now, actor=actor, action="user.link", thing=public)

@@ -187,6 +187,13 @@ class KeyMade(KeyView):
     key: str
 
 
+class KeyRevoked(BaseModel):
+    """A key that has ended. `successors` came from it by rotation and are good until they are revoked."""
+
+    result: Literal["removed", "unchanged"]
+    successors: list[str]
+
+
 class KeyPage(Page[KeyView]):
     """Keys, oldest first."""
 

@@ -6,7 +6,6 @@ from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
 from dispatcher.rules.problem import FieldProblem, not_found
 from dispatcher.web.answers import Reply, WebRefusedError
-from dispatcher.web.customer_models import Stored
 from dispatcher.web.ids import USER
 from dispatcher.web.keys import (
     Caller,
@@ -18,9 +17,10 @@ from dispatcher.web.keys import (
     require,
     revoke_key,
     rotate_key,
+    successors_of,
 )
 from dispatcher.web.lists import PageQuery, bad_cursor, page_reply, position
-from dispatcher.web.people.models import KeyIn, KeyMade, KeyPage, KeyRotateIn, KeyView
+from dispatcher.web.people.models import KeyIn, KeyMade, KeyPage, KeyRevoked, KeyRotateIn, KeyView
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.routing import POOL_WAIT_S, Call, Plain
 from dispatcher.web.scopes import Scope
@@ -74,7 +74,14 @@ async def post_rotate(call: Call[KeyRotateIn, NoQuery]) -> Reply:
 
     async def work(conn: Connection) -> KeyMade:
         old = await _reachable(conn, call.caller, call.path("key_id"))
-        made = await rotate_key(conn, old, overlap=overlap, now=ctx.now(), actor=call.actor)
+        made = await rotate_key(
+            conn,
+            old,
+            overlap=overlap,
+            now=ctx.now(),
+            person=call.caller.user_id,
+            actor=call.actor,
+        )
         return await made_view(conn, ctx, made)
 
     made = await in_transaction(ctx.pool, work, rng=ctx.rng, wait_s=POOL_WAIT_S)
@@ -82,15 +89,17 @@ async def post_rotate(call: Call[KeyRotateIn, NoQuery]) -> Reply:
 
 
 async def delete_key(call: Plain) -> Reply:
-    """End a key at once; ended already, it stays so."""
+    """End a key at once; ended already, it stays so. What it was replaced by goes on, and is named."""
     ctx = call.ctx
 
-    async def work(conn: Connection) -> bool:
+    async def work(conn: Connection) -> KeyRevoked:
+        now = ctx.now()
         key = await _reachable(conn, call.caller, call.path("key_id"))
-        return await revoke_key(conn, key.id, now=ctx.now(), actor=call.actor)
+        revoked = await revoke_key(conn, key.id, now=now, actor=call.actor)
+        successors = await successors_of(conn, key.id, now=now)
+        return KeyRevoked(result="removed" if revoked else "unchanged", successors=successors)
 
-    revoked = await in_transaction(ctx.pool, work, rng=ctx.rng, wait_s=POOL_WAIT_S)
-    return Reply(Stored(result="removed" if revoked else "unchanged"))
+    return Reply(await in_transaction(ctx.pool, work, rng=ctx.rng, wait_s=POOL_WAIT_S))
 
 
 def key_view(ctx: Context, key: StoredKey) -> KeyView:

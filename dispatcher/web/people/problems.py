@@ -65,6 +65,12 @@ PEOPLE_PROBLEMS: Final[dict[str, Kind]] = {
         meaning="It concerns a person, and the caller is an API key.",
         remedy="Sign in: POST /v1/sessions.",
     ),
+    "key-of-another": Kind(
+        status=403,
+        title="The key belongs to somebody else",
+        meaning="Whoever holds a person's key acts under that person's name, so only they get a new one.",
+        remedy="Revoke it, and let its owner make another.",
+    ),
     "oidc-off": Kind(
         status=404,
         title="No identity provider is configured",

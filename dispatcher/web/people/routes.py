@@ -14,6 +14,7 @@ from dispatcher.web.people.models import (
     KeyIn,
     KeyMade,
     KeyPage,
+    KeyRevoked,
     KeyRotateIn,
     Me,
     OidcBegun,
@@ -162,7 +163,7 @@ _OWN: Final[tuple[Route[Any, Any], ...]] = (
         guard=Guard.ANY_KEY,
         handler=own_keys.delete_key,
         query=NoQuery,
-        replies={200: Stored},
+        replies={200: KeyRevoked},
     ),
 )
 

@@ -54,6 +54,7 @@ where id = $1 and (oidc_subject is null or oidc_subject = $2) returning id
 END_SESSIONS_SQL = """
 update api_key set revoked_at = $2 where user_id = $1 and kind = 'session' and revoked_at is null
 """
+END_LINKS_SQL = "delete from user_link where user_id = $1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +120,7 @@ async def hold(conn: Connection, number: int) -> User:
 
 
 async def change(conn: Connection, user: User, body: UserPatch, *, now: datetime) -> User:
-    """Change somebody who is locked; who is disabled is signed out everywhere.
+    """Change somebody who is locked; who is disabled is signed out everywhere and their link is over.
 
     Raises RefusedError: 409 when nobody would be left to administer, 422 for an account nobody knows.
     """
@@ -129,6 +130,7 @@ async def change(conn: Connection, user: User, body: UserPatch, *, now: datetime
         await _set_accounts(conn, user.id, body.account_ids)
     if body.disabled:
         await end_sessions(conn, user.id, now=now)
+        await end_links(conn, user.id)
     was_admin = user.role is Role.ADMIN and user.disabled_at is None
     if was_admin and not await has_admin(conn):
         raise conflict("last-admin", "Nobody would be left who may administer this installation")
@@ -159,6 +161,11 @@ async def rehash(conn: Connection, number: int, password_hash: str, *, now: date
 async def end_sessions(conn: Connection, number: int, *, now: datetime) -> None:
     """Sign somebody out everywhere; links made in those sessions end as well."""
     await conn.execute(END_SESSIONS_SQL, number, now)
+
+
+async def end_links(conn: Connection, number: int) -> None:
+    """No link sets this person's password any more."""
+    await conn.execute(END_LINKS_SQL, number)
 
 
 def user_view(ctx: Context, user: User) -> UserView:
