@@ -227,14 +227,14 @@ def _delivery(row: asyncpg.Record, facts: Sequence[DeliveryFact], *, read_pii: b
     return Delivery(
         channel=channel,
         purpose=Purpose(row["purpose"]).name.lower(),
-        account_id=row["account_id"],
-        contact_id=row["contact_id"] or None,
+        account=row["account_id"],
+        contact=row["contact_id"] or None,
         address=show_address(channel, row["address"], read_pii=read_pii) or None,
         status=status.word,
         reason=reason.code or None,
         reason_text=reason.text or None,
         attempt=row["attempt"],
         sent_at=row["sent_at"],
-        done_at=row["done_at"],
-        facts=list(facts),
+        settled_at=row["done_at"],
+        timeline=list(facts),
     )

@@ -25,7 +25,7 @@ SEEN: Final = (
     *[r'"result":"created"'] * 3,
     r'"state":"dispatching"',
     r'"state":"completed"',
-    r'"contact_id":"ada".*"status":"delivered"',
+    r'"contact":"ada".*"status":"delivered"',
     r'"status":"unreachable"',
     r'"first_notice"',
     r"http://127\.0\.0\.1:\d+/r/",
@@ -46,10 +46,12 @@ def installation(tmp_path: Path) -> Iterator[list[str]]:
         argv, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        lines: list[str] = []
+        lines, said = list[str](), ""
         while len(lines) < 2 and (line := process.stdout.readline()):
             lines += [line] if line.startswith("export ") else []
+            said += line
         assert len(lines) == 2
+        assert re.search(r"http://127\.0\.0\.1:\d+/docs$", said, re.MULTILINE)
         yield lines
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0

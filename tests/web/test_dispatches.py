@@ -54,7 +54,7 @@ async def test_deliveries_are_listed_once_each_whatever_the_page_size(
     texts = await every_row(api, f"{planned}/deliveries?limit=3&channel=sms")
     assert texts == [row for row in whole if row["channel"] == "sms"]
     (unreachable,) = [row for row in texts if row["status"] == "unreachable"]
-    assert (unreachable["reason"], unreachable["contact_id"]) == ("no_address", "c3")
+    assert (unreachable["reason"], unreachable["contact"]) == ("no_address", "c3")
     assert unreachable["address"] is None
 
 
