@@ -1,5 +1,6 @@
 """Renderings as people read them, with the fallback phrase wherever a person's words will stand."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -36,4 +37,12 @@ def stored_view(row: Mapping[str, Any]) -> RenderingView:
 
 def _filled(parts: Mapping[str, str], slots: Iterable[Slot]) -> dict[str, str]:
     values = Filler(slots).values(_NOBODY)
-    return {name: fill(text, values) for name, text in parts.items()}
+    empty = [tag for tag, value in values.items() if not value]
+    return {name: fill(_without_labels(text, empty), values) for name, text in parts.items()}
+
+
+def _without_labels(text: str, empty: Iterable[str]) -> str:
+    """Without the lines that only say what would stand behind them: `Stop e-mails: `."""
+    for tag in empty:
+        text = re.sub(rf"^[^\n]*: {re.escape(tag)}(\n+|$)", "", text, flags=re.MULTILINE)
+    return text

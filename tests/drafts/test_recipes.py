@@ -107,9 +107,15 @@ async def test_the_verbs_take_a_draft_from_the_list_to_the_customers(
     assert (wrong.code, "a fact is replaced whole" in wrong.err) == (2, True)
     shown = await tidings("drafts", "show", name)
     assert "from the pager" in shown.out
+    assert "audience" not in shown.out, "it is not narrowed"
+    await tidings("drafts", "edit", name, "--set", 'audience={"account_ids": ["big"]}')
+    narrowed = await tidings("drafts", "show", name)
+    assert re.search(r"^audience: +accounts big$", narrowed.out, re.MULTILINE)
+    made = (await tidings("drafts", "edit", name, "--set", "audience=null", "--json")).json
     assert "edited by cli: facts.impact, facts.next_update_by" in shown.out
     ahead = await tidings("drafts", "preview", name)
     assert "2 mails, 2 texts (2" in ahead.out
+    assert "Stop e-mails" not in ahead.out, "nobody's link is no link"
     assert f"version: {made['version']}" in ahead.out.replace('"', "")
     hesitating = await tidings("drafts", "submit", name, stdin="n\n")
     assert hesitating.code == 1
