@@ -66,7 +66,10 @@ async def test_a_receiver_is_made_tested_looked_at_rotated_stopped_and_removed(
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (("create", "http://example.com/"), "must begin with https://"),
+        (
+            ("create", "http://example.com/"),
+            "must begin with https://, unless webhooks.http_hosts names the host",
+        ),
         (("create", "https://10.0.0.1/"), "webhooks.allow_networks"),
         (("test", "whk_nobody"), "no such webhook"),
     ],

@@ -51,7 +51,9 @@ def checked_url(text: str, settings: WebhookSettings) -> URL:
     if url.raw_fragment:
         raise ForbiddenAddressError("must not have a fragment")
     if url.scheme == "http" and host not in settings.http_hosts:
-        raise ForbiddenAddressError("must begin with https://")
+        raise ForbiddenAddressError(
+            "must begin with https://, unless webhooks.http_hosts names the host"
+        )
     _check_port(url.scheme, port)
     literal = _literal(host)
     if literal is not None:
