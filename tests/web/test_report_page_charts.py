@@ -66,6 +66,12 @@ def test_the_curve_names_every_line_marks_the_shares_and_the_deadline() -> None:
     assert [row[0] for row in chart.rows] == ["Any channel", "E-mail", "Text"]
 
 
+def test_one_person_has_proof() -> None:
+    chart = curve_chart(Curve(people=1, series={"any": ((5.0, 1),)}), REACHED, None)
+    assert chart is not None
+    assert chart.finding.startswith("100% of 1 person has proof")
+
+
 def test_stragglers_of_days_and_far_deadlines_do_not_flatten_the_first_minutes() -> None:
     late = Curve(people=1000, series={"any": ((5.0, 500), (10.0, 998), (200_000.0, 999))})
     chart = curve_chart(late, REACHED, 4 * 3600.0)

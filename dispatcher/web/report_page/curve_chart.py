@@ -103,7 +103,8 @@ def _end(first: Points, deadline_s: float | None) -> float:
 def _finding(curve: Curve, seconds_to: Mapping[str, float | None], deadline_s: float | None) -> str:
     first = curve.series[ANY]
     told = first[-1][1]
-    parts = [f"{percent(told, curve.people)} of {number(curve.people)} people have proof"]
+    whom = "person has" if curve.people == 1 else "people have"
+    parts = [f"{percent(told, curve.people)} of {number(curve.people)} {whom} proof"]
     if (half := seconds_to.get("50")) is not None:
         parts.append(f"half of all had it after {span(half)}")
     if (most := seconds_to.get("90")) is not None:
