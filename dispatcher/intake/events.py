@@ -79,6 +79,8 @@ TRIM_OLD_SQL = "delete from intake_event where at < $1"
 TRIM_SAID_SQL = """
 delete from intake_said where seen_at < $1 and result ->> 'dispatch_id' is null
 """
+# Whatever fires in it then is another incident anyway.
+TRIM_GROUPS_SQL = "delete from intake_group where ended_at < $1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,10 +193,11 @@ async def stored_request(
 
 
 async def trim_events(conn: Connection, *, now: datetime) -> None:
-    """Forget what is older than a week, and keys that came no more."""
+    """Forget what is older than a week, keys that came no more, and groups that are long over."""
     await conn.execute(LAST_HEARD_SQL, now - KEPT_FOR)
     await conn.execute(TRIM_OLD_SQL, now - KEPT_FOR)
     await conn.execute(TRIM_SAID_SQL, now - REMEMBERED_FOR)
+    await conn.execute(TRIM_GROUPS_SQL, now - REMEMBERED_FOR)
 
 
 async def _trim(conn: Connection, source_id: int) -> None:

@@ -274,6 +274,7 @@ async def test_a_hundred_events_of_a_source_are_kept_and_none_for_longer_than_a_
     began = ctx.now()
     await quiet.send(pagerduty(), began)
     await busy.send(alertmanager(), began)
+    await busy.send(alertmanager(alert("a1", firing=False), alert("a2", firing=False)), began)
     await ctx.pool.execute(
         """insert into intake_event (source_id, at, outcome)
            select source_id, at, 'ignored' from intake_event, generate_series(1, 120)
@@ -298,3 +299,4 @@ async def test_a_hundred_events_of_a_source_are_kept_and_none_for_longer_than_a_
     clock.move(events.REMEMBERED_FOR + timedelta(hours=1))
     await maintain(ctx)
     assert await ctx.pool.fetchval("select count(*) from intake_said") == 0
+    assert await ctx.pool.fetchval("select count(*) from intake_group") == 0
