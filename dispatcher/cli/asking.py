@@ -13,13 +13,12 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from dispatcher.cli.base import Exit, Failure, within
-from dispatcher.cli.document import checked
 from dispatcher.cli.keys import COMMAND_LINE
 from dispatcher.context import Context
 from dispatcher.rules.problem import RefusedError
 from dispatcher.web.answers import Reply
 from dispatcher.web.keys import Caller
-from dispatcher.web.reading import as_model
+from dispatcher.web.reading import as_body, as_model
 from dispatcher.web.routes import ROUTES
 from dispatcher.web.routing import Call
 from dispatcher.web.scopes import Scope
@@ -96,7 +95,7 @@ async def _reply(built: Context, question: Question) -> object:
         cast(web.Request, request),
         built,
         _CommandLine(COMMAND_LINE, scopes),
-        checked(question.body, route.body) if route.body else None,
+        as_body(question.body, route.body) if route.body else None,
         as_model(query, route.query),
     )
     return await route.handler(call)

@@ -1,8 +1,6 @@
 """Reading what a person wrote: YAML or JSON, whatever the file is called."""
 
-import difflib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -11,7 +9,6 @@ from pydantic import BaseModel
 
 from dispatcher.cli.base import Exit, Failure
 from dispatcher.cli.syntax import UnreadableError, parsed
-from dispatcher.rules.problem import FieldProblem, RefusedError
 from dispatcher.web.answers import WebRefusedError
 from dispatcher.web.reading import BODY_LIMIT, as_body, refuse_unstorable
 
@@ -70,16 +67,7 @@ def read_model(file: str, model: type[B], **over: Any) -> B:
             Exit.USAGE, f"{_name(file)} must hold names and values; the names are {known}."
         )
     value.update({name: given for name, given in over.items() if given is not None})
-    return checked(value, model)
-
-
-def checked(value: object, model: type[B]) -> B:
-    """Like `as_body`, but an unknown field comes with the known one that it resembles."""
-    try:
-        return as_body(value, model)
-    except RefusedError as refused:
-        problems = [_helpful(item, model, value) for item in refused.problems]
-        raise RefusedError(refused.status, refused.kind, refused.title, problems) from None
+    return as_body(value, model)
 
 
 def _read_bytes(file: str) -> bytes:
@@ -98,54 +86,3 @@ def _read_bytes(file: str) -> bytes:
 
 def _name(file: str) -> str:
     return "Standard input" if file == STDIN else file
-
-
-def _helpful(problem: FieldProblem, model: type[BaseModel], value: object) -> FieldProblem:
-    parts = problem.pointer.split("/")[1:]
-    if problem.code == "extra_forbidden":
-        known = sorted(_fields(model.model_json_schema(), parts[:-1]))
-        near = difflib.get_close_matches(parts[-1], known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
-        return FieldProblem(problem.pointer, problem.code, f"There is no such field; {hint}")
-    if problem.code == "missing":
-        return FieldProblem(problem.pointer, problem.code, "Is missing.")
-    if problem.code == "string_type" and isinstance(_at(value, parts), bool | int | float):
-        return FieldProblem(problem.pointer, problem.code, "Must be text: put it in quotes.")
-    return problem
-
-
-def _at(value: object, parts: Sequence[str]) -> object:
-    for part in parts:
-        if isinstance(value, dict):
-            value = value.get(part)
-        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-            value = value[int(part)]
-    return value
-
-
-def _fields(schema: Mapping[str, Any], parts: Sequence[str]) -> set[str]:
-    """Names of the fields of what stands there; none where that is nothing with fields."""
-    here: list[Mapping[str, Any]] = [schema]
-    for part in parts:
-        here = [inner for item in _choices(schema, here) for inner in _below(item, part)]
-    return {name for item in _choices(schema, here) for name in item.get("properties", ())}
-
-
-def _below(item: Mapping[str, Any], part: str) -> Iterator[Mapping[str, Any]]:
-    if part in item.get("properties", {}):
-        yield item["properties"][part]
-    elif part.isdecimal() and "items" in item:
-        yield item["items"]
-
-
-def _choices(
-    schema: Mapping[str, Any], here: Sequence[Mapping[str, Any]]
-) -> Iterator[Mapping[str, Any]]:
-    for item in here:
-        if "$ref" in item:
-            name = item["$ref"].rpartition("/")[2]
-            yield from _choices(schema, [schema["$defs"][name]])
-        elif "anyOf" in item:
-            yield from _choices(schema, item["anyOf"])
-        else:
-            yield item

@@ -8,7 +8,7 @@ import typer
 
 from dispatcher.cli.asking import answer_to
 from dispatcher.cli.base import Exit, Failure, Json, print_json, within
-from dispatcher.cli.document import checked, read_document
+from dispatcher.cli.document import read_document
 from dispatcher.cli.keys import COMMAND_LINE
 from dispatcher.cli.listing import Cursor, Limit, print_fields, print_model, print_rows, when
 from dispatcher.cli.looking import print_preview, summed_up
@@ -20,6 +20,7 @@ from dispatcher.web.drafts.models import Draft, DraftPage, DraftRevision, Revisi
 from dispatcher.web.etags import IfMatch, etag_of
 from dispatcher.web.preview import preview_draft
 from dispatcher.web.preview_models import Preview
+from dispatcher.web.reading import as_body
 
 app = typer.Typer(
     help="What waits for somebody to write, send or discard it.", no_args_is_help=True
@@ -113,7 +114,7 @@ def edit(
     as_json: Json = False,
 ) -> None:
     """Change what is given, the rest stays. What stood there before is kept."""
-    patch = checked(_patch(file, given or []), DraftPatch)
+    patch = as_body(_patch(file, given or []), DraftPatch)
     made = within(ctx, lambda built: _decider(built, draft, version).edit(patch))
     _print_draft(made, as_json=as_json)
 

@@ -48,6 +48,17 @@ class Reply:
         )
 
 
+def _detail(refused: RefusedError, title: str) -> str:
+    """What is wrong this time; nothing where the title says it all (RFC 9457, 3.1.4)."""
+    if refused.title != title:
+        return refused.title
+    if not refused.problems:
+        return ""
+    first, *others = refused.problems
+    more = f" ({len(others)} more in `errors`)" if others else ""
+    return f"{first.pointer}: {first.detail}{more}"
+
+
 def problem_response(refused: RefusedError, *, public_url: str, request_id: str) -> web.Response:
     """The refusal as RFC 9457."""
     row = PROBLEMS.get(refused.kind)
@@ -55,9 +66,10 @@ def problem_response(refused: RefusedError, *, public_url: str, request_id: str)
         "type": f"{public_url}/problems/{refused.kind}",
         "title": row.title if row else refused.title,
         "status": refused.status,
-        "detail": refused.title,
         "request_id": request_id,
     }
+    if detail := _detail(refused, str(body["title"])):
+        body["detail"] = detail
     if refused.problems:
         body["errors"] = [
             {"pointer": item.pointer, "code": item.code, "detail": item.detail}

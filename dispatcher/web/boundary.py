@@ -100,14 +100,17 @@ def _count(request: web.Request, problem: RefusedError) -> None:
 
 def _options(error: HTTPMethodNotAllowed) -> web.Response:
     """What may be asked here: for people with curl. No other origin is let in by it."""
-    allowed = ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))
-    return web.Response(status=204, headers={"Allow": allowed})
+    return web.Response(status=204, headers={"Allow": _allowed(error)})
+
+
+def _allowed(error: HTTPMethodNotAllowed) -> str:
+    return ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))
 
 
 def _from_http(error: HTTPException) -> WebRefusedError:
     headers = {}
     if isinstance(error, HTTPMethodNotAllowed):
-        headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+        headers["Allow"] = _allowed(error)
     return WebRefusedError(BY_STATUS.get(error.status, "malformed-request"), headers=headers)
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dispatcher.rules.problem import FieldProblem
 from dispatcher.web.answers import JSON, WebRefusedError
 from dispatcher.web.exactly import mistaken_in
+from dispatcher.web.findings import in_words
 
 BODY_LIMIT: Final = 1024 * 1024
 RECEIPT_LIMIT: Final = 8 * 1024 * 1024
@@ -87,7 +88,8 @@ def as_model(value: object, model: type[B]) -> B:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise WebRefusedError("invalid-request", problems=list(_findings(error))) from None
+        problems = in_words(_findings(error), model, value)
+        raise WebRefusedError("invalid-request", problems=problems) from None
 
 
 def as_body(value: object, model: type[B]) -> B:
@@ -118,7 +120,7 @@ def read_query(request: web.Request, model: type[B]) -> B:
     except ValidationError as error:
         problems = [
             FieldProblem(f"?{item.pointer.removeprefix('/')}", item.code, item.detail)
-            for item in _findings(error)
+            for item in in_words(_findings(error), model, dict(query), what="parameter")
         ]
         raise WebRefusedError("invalid-query", problems=problems) from None
 

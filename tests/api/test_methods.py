@@ -48,6 +48,13 @@ async def test_options_names_the_methods_and_opens_nothing(anonymous: Api) -> No
     assert answer.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
     assert not [name for name in answer.headers if name.startswith("Access-Control-")]
     assert (await anonymous.call("OPTIONS", "/v1/nothing")).status == 404
+    refused = await anonymous.call("PUT", "/v1/sources")
+    assert (refused.status, refused.headers["Allow"]) == (405, answer.headers["Allow"])
+
+
+async def test_the_bare_address_leads_to_the_description(anonymous: Api) -> None:
+    answer = await anonymous.get("/")
+    assert (answer.status, answer.headers["Location"]) == (302, "/docs")
 
 
 @pytest.mark.usefixtures("world")

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from dispatcher.cli.document import checked
 from dispatcher.cli.syntax import UnreadableError, parsed
 from dispatcher.rules.problem import RefusedError
 from dispatcher.stages.accept import UpdateIn
+from dispatcher.web.reading import as_body
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join([f'*{chr(97 + n)}'] * 10)}]\n" for n in range(8)
@@ -61,7 +61,7 @@ def test_what_cannot_be_meant_is_refused_with_its_place(text: str, says: str) ->
 
 def problems_of(body: dict[str, Any]) -> dict[str, str]:
     with pytest.raises(RefusedError) as refused:
-        checked(body, UpdateIn)
+        as_body(body, UpdateIn)
     return {item.pointer: item.detail for item in refused.value.problems}
 
 

@@ -156,7 +156,7 @@ async def test_an_unknown_path_is_a_problem(api: Api) -> None:
 async def test_a_wrong_method_is_a_problem_that_names_the_right_ones(api: Api) -> None:
     answer = await api.call("DELETE", "/v1/updates")
     assert (answer.status, answer.kind) == (405, "method-not-allowed")
-    assert answer.headers["Allow"] == "POST"
+    assert answer.headers["Allow"] == "OPTIONS, POST"
 
 
 @pytest.mark.parametrize(
@@ -299,3 +299,35 @@ async def test_ready_only_with_a_worker_that_was_seen_lately(api: Api, ctx: Cont
             seconds,
         )
         assert (await api.get("/readyz")).status == status
+
+
+async def test_a_misspelt_name_comes_with_the_one_that_was_meant(api: Api) -> None:
+    body = {"sorce": "x", "status": 7, "incident": {"component_idz": []}}
+    answer = (await api.update(body)).json
+    found = {item["pointer"]: item["detail"] for item in answer["errors"]}
+    assert found["/sorce"] == "There is no such field; did you mean source?"
+    assert found["/source"] == "Is missing."
+    assert found["/incident/component_idz"] == "There is no such field; did you mean component_ids?"
+    asked = (await api.get("/v1/incidents?limt=3")).json
+    assert asked["errors"][0]["detail"] == "There is no such parameter; did you mean limit?"
+    assert asked["detail"] == "?limt: There is no such parameter; did you mean limit?"
+    # A body full of long names costs comparing only some of them.
+    crowd = {f"{'x' * 60}{n}": 1 for n in range(2000)}
+    details = [item["detail"] for item in (await api.update(crowd)).json["errors"]]
+    assert details.count("There is no such field") > 1900
+
+
+async def test_detail_says_more_than_the_title_or_is_left_out(api: Api, anonymous: Api) -> None:
+    refused = [
+        await api.call("PATCH", "/v1/sources/src_x", {}),
+        await api.get("/nothing"),
+        await api.update([]),
+        await api.update({}),
+        await api.call("PUT", "/v1/incidents"),
+        await anonymous.get("/v1/incidents"),
+        await anonymous.call("POST", "/v1/receipts/twilio", {}),
+    ]
+    for answer in refused:
+        assert answer.json.get("detail") != answer.json["title"]
+    assert "detail" not in refused[1].json
+    assert refused[3].json["detail"].endswith("more in `errors`)")

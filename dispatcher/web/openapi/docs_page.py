@@ -29,6 +29,11 @@ def manifest() -> Mapping[str, Any]:
     return found
 
 
+async def go_to_docs(_call: Plain) -> web.Response:
+    """Whoever opens the bare address finds the description there is."""
+    return web.Response(status=302, headers={"Location": "/docs"}, text="See /docs\n")
+
+
 async def get_docs(_call: Plain) -> web.Response:
     """The page."""
     return page("api_docs.html", {"files": manifest()["files"]}, policy=_POLICY)

@@ -35,7 +35,7 @@ def operation(route: Route[Any, Any], schemas: Schemas, refusals: Refusals) -> J
     words = route.operation.replace("_", " ")
     described = [
         " ".join((getdoc(route.handler) or "").split("\n")),
-        WITHOUT_KEY.get(_guard(route)),
+        _needs(route),
     ]
     found: Json = {
         "operationId": route.operation,
@@ -51,6 +51,15 @@ def operation(route: Route[Any, Any], schemas: Schemas, refusals: Refusals) -> J
     responses = {**refusals.of(route), **_replies(route, schemas)}
     found["responses"] = dict(sorted(responses.items()))
     return found
+
+
+def _needs(route: Route[Any, Any]) -> str:
+    """What opens it, for people: the page at /docs shows no scopes of keys."""
+    if isinstance(route.guard, Scope):
+        return f"Needs the scope `{route.guard}`."
+    if route.guard is Guard.ANY_KEY:
+        return "Needs a key or a session, whatever its scopes."
+    return WITHOUT_KEY.get(route.guard, "")
 
 
 def _guard(route: Route[Any, Any]) -> Guard:

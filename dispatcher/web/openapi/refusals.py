@@ -107,6 +107,5 @@ def _example(kind: str) -> Json:
         "type": f"https://status.example.com/problems/{kind}",
         "title": row.title,
         "status": row.status,
-        "detail": row.title,
         "request_id": "req_5f3c8e0a91d2b746",
     }

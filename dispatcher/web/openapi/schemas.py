@@ -18,7 +18,7 @@ class Finding(BaseModel):
 
     pointer: str = Field(examples=["/facts/title"])
     code: str = Field(description="What is wrong, in one stable word", examples=["missing"])
-    detail: str = Field(description="The same for people", examples=["Field required"])
+    detail: str = Field(description="The same for people", examples=["Is missing."])
 
 
 class Problem(BaseModel):
@@ -27,7 +27,9 @@ class Problem(BaseModel):
     type: str = Field(json_schema_extra={"format": "uri"})
     title: str = Field(description="What `type` means, the same every time")
     status: int
-    detail: str = Field(description="What is wrong this time")
+    detail: str = Field(
+        default="", description="What is wrong this time; left out where `title` says it all"
+    )
     request_id: str = Field(
         description="Also in the header X-Request-Id; tell it when you ask for help"
     )

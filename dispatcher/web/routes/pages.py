@@ -9,7 +9,7 @@ from dispatcher.web import (
 from dispatcher.web.banner import demo
 from dispatcher.web.incident_page import get_incident_page
 from dispatcher.web.limits import by_address
-from dispatcher.web.openapi.docs_page import get_docs, get_vendored
+from dispatcher.web.openapi.docs_page import get_docs, get_vendored, go_to_docs
 from dispatcher.web.pages import get_static
 from dispatcher.web.receipts import AnyQuery
 from dispatcher.web.routing import Route
@@ -39,6 +39,15 @@ PAGE_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
     page("/problems/{kind}", "problem_page", problem_pages.get_problem, AnyQuery),
     page("/static/{name}", "static_file", get_static, AnyQuery),
     page("/static/vendor/{name}", "vendored_file", get_vendored, AnyQuery),
+    Route(
+        method="GET",
+        path="/",
+        operation="front_door",
+        guard=Guard.OPEN,
+        handler=go_to_docs,
+        query=AnyQuery,
+        media={302: ("text/plain",)},
+    ),
     page("/docs", "api_docs", get_docs, AnyQuery),
     page("/demo/banner", "demo_banner", demo.get_demo_page, demo.DemoQuery),
     get(
