@@ -66,10 +66,10 @@ def problem_response(refused: RefusedError, *, public_url: str, request_id: str)
         "type": f"{public_url}/problems/{refused.kind}",
         "title": row.title if row else refused.title,
         "status": refused.status,
-        "request_id": request_id,
     }
     if detail := _detail(refused, str(body["title"])):
         body["detail"] = detail
+    body["request_id"] = request_id
     if refused.problems:
         body["errors"] = [
             {"pointer": item.pointer, "code": item.code, "detail": item.detail}
