@@ -125,6 +125,7 @@ WITHOUT_VERB: Final[Mapping[str, str]] = {
     "metrics": "for Prometheus",
     "get_openapi": "the description of the API; it is in docs/openapi.json too",
     "api_docs": "a page in a browser",
+    "front_door": "leads a browser to the description",
     "static_file": "part of a page in a browser",
     "vendored_file": "part of a page in a browser",
     "open_report_link": "a page in a browser; `tidings report --link` makes the link",
