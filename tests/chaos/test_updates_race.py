@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from dispatcher.rules.reasons import REASONS
 from segments.records import ContactIn
 from tests.chaos.harness import Product
 from tests.chaos.people import body, by_text, crowd
@@ -170,6 +171,7 @@ async def test_no_intent_follows_an_opt_out_a_suppression_a_new_number_or_an_era
     assert spared >= 2
     # A text whose intent was there before its person answered STOP: their provider does not take it any more.
     refused = await slow.ctx.pool.fetch(REFUSED_SQL)
+    assert {REASONS[row["reason"]].code for row in refused} <= {"opted_out"}
     stopped = {
         row["endpoint_id"] for row, kind in zip(endpoints, kinds, strict=True) if kind is stop
     }
@@ -183,7 +185,7 @@ select ce.endpoint_id, substr(c.external_id, 2)::int - 1000 as number
 from contact_endpoint ce join contact c on c.id = ce.contact_id
 where ce.channel = 2 order by ce.endpoint_id desc limit 8
 """
-REFUSED_SQL = "select endpoint_id from delivery where channel = 2 and state = 2"
+REFUSED_SQL = "select endpoint_id, reason from delivery where channel = 2 and state = 2"
 INTENTS_SQL = """
 select d.endpoint_id, s.intent_at from delivery d join slice s on s.id = d.slice_id
 where d.channel = 2 and d.state in (0, 1) and s.intent_at is not null
