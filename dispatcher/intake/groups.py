@@ -34,18 +34,26 @@ def plain_id(key: str) -> str:
 
 
 async def incident_of_group(
-    conn: Connection, source_id: int, source_name: str, key: str, *, ended: bool, now: datetime
+    conn: Connection,
+    source_id: int,
+    source_name: str,
+    key: str,
+    *,
+    begins: bool,
+    ended: bool,
+    now: datetime,
 ) -> str:
     """The external id of the incident that the group stands for now.
 
-    A new one when the last one has been over for an hour, by what its alerts or a person said.
+    A new one when the last one has been over for an hour, by what its alerts or a person said, and an
+    alert `begins`: what only goes on, or ends, belongs to the last one.
     """
     hashed = hashlib.sha256(as_bytes(key)).digest()
     fresh_id = f"A-{code(f'{now.isoformat()} {key}')}"
     row = await one_row(conn, LOCK_GROUP_SQL, source_id, hashed, fresh_id, now)
     external_id: str = row["external_id"]
     over_since = row["ended_at"] or await conn.fetchval(RESOLVED_SQL, source_name, external_id)
-    if not ended and over_since is not None and over_since + SAME_INCIDENT_FOR < now:
+    if begins and over_since is not None and over_since + SAME_INCIDENT_FOR < now:
         await conn.execute(NEXT_SQL, source_id, hashed, fresh_id, now)
         external_id = fresh_id
     else:

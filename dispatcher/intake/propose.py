@@ -108,6 +108,7 @@ class Proposer:
                 self.source.id,
                 self.source.name,
                 key,
+                begins=any(alert.firing for alert in fresh),
                 ended=proposal.ended,
                 now=self.now,
             )
