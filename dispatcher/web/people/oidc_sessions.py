@@ -1,13 +1,18 @@
-"""Sign in by OpenID Connect: code flow with PKCE. A state is good once, for ten minutes.
+"""Sign in by OpenID Connect: code flow with PKCE. A state is good once, for ten minutes, where it was begun.
 
-Nonce and verifier are derived from the state with our secret, so nothing is stored that could be used.
+Nonce, verifier and the cookie that stays where a sign-in was begun are derived from the state with our
+secret, so nothing is stored that could be used. Without the cookie somebody could end their own sign-in in
+the browser of another, who would then work, and type, as them.
 """
 
 import base64
 import hashlib
+import hmac
 import secrets
 from datetime import timedelta
 from typing import Final
+
+from aiohttp import web
 
 from dispatcher.audit import note
 from dispatcher.context import Context
@@ -25,13 +30,15 @@ from dispatcher.web.reading import NoQuery
 from dispatcher.web.routing import POOL_WAIT_S, Call, Plain
 
 VALID_FOR: Final = timedelta(minutes=10)
+_COOKIE: Final = "tidings_oidc"
+_NAME_BYTES: Final = 6
 
 ADD_SQL = "insert into oidc_state (state_hash, ends_at) values ($1, $2)"
 USE_SQL = "delete from oidc_state where state_hash = $1 returning ends_at > $2"
 
 
 async def post_begin(call: Plain) -> Reply:
-    """Where to send the browser."""
+    """Where to send the browser; it keeps a cookie, and only who shows that again is let in."""
     ctx, provider = call.ctx, call.request.app[PROVIDER]
     state, ends_at = secrets.token_urlsafe(32), ctx.now() + VALID_FOR
     challenge = _base64(hashlib.sha256(_derived(ctx, "verifier", state).encode()).digest())
@@ -44,11 +51,12 @@ async def post_begin(call: Plain) -> Reply:
         }
     )
     await ctx.pool.execute(ADD_SQL, _hash(state), ends_at, timeout=POOL_WAIT_S)
-    return Reply(OidcBegun(authorization_url=url, state=state, expires_at=ends_at), 201)
+    begun = OidcBegun(authorization_url=url, state=state, expires_at=ends_at)
+    return Reply(begun, 201, {"Set-Cookie": _cookie(ctx, state, VALID_FOR)})
 
 
 async def post_callback(call: Call[OidcReturn, NoQuery]) -> Reply:
-    """A session for whom the provider vouches for, if they may work here."""
+    """A session for whom the provider vouches for, if they may work here. Send the cookie with it."""
     ctx = call.ctx
     try:
         person = await _vouched_for(call)
@@ -58,7 +66,8 @@ async def post_callback(call: Call[OidcReturn, NoQuery]) -> Reply:
     except RefusedError as refused:
         await note_refusal(ctx, None, refused.kind)
         raise
-    return Reply(session, 201)
+    over = _cookie(ctx, call.body.state.get_secret_value(), timedelta(0))
+    return Reply(session, 201, {"Set-Cookie": over})
 
 
 async def _vouched_for(call: Call[OidcReturn, NoQuery]) -> Person:
@@ -66,12 +75,40 @@ async def _vouched_for(call: Call[OidcReturn, NoQuery]) -> Person:
     state = call.body.state.get_secret_value()
     if provider.settings.issuer is None:
         raise WebRefusedError("oidc-off")
+    # First of all: whoever merely learned a state cannot use it up.
+    _refuse_elsewhere(ctx, call.request, state)
     # Gone before anything is asked of the provider: nothing that fails afterwards brings it back.
     if not await ctx.pool.fetchval(USE_SQL, _hash(state), ctx.now(), timeout=POOL_WAIT_S):
         raise WebRefusedError("oidc-state-over")
     code, verifier = call.body.code.get_secret_value(), _derived(ctx, "verifier", state)
     token = await provider.id_token(code, verifier)
     return await read_id_token(provider, token, nonce=_derived(ctx, "nonce", state), now=ctx.now())
+
+
+def _refuse_elsewhere(ctx: Context, request: web.Request, state: str) -> None:
+    """Raises WebRefusedError (403) where the sign-in was not begun."""
+    shown = request.cookies.get(_cookie_name(ctx, state), "").encode(errors="replace")
+    if not hmac.compare_digest(shown, _derived(ctx, "browser", state).encode()):
+        raise WebRefusedError("oidc-elsewhere")
+
+
+def _cookie_name(ctx: Context, state: str) -> str:
+    """One each for several sign-ins at once, in two tabs."""
+    prefix = "__Host-" if _is_https(ctx) else ""
+    return f"{prefix}{_COOKIE}_{_hash(state)[:_NAME_BYTES].hex()}"
+
+
+def _cookie(ctx: Context, state: str, age: timedelta) -> str:
+    """The header that sets it; lax, as a browser comes back from the provider's site."""
+    value = _derived(ctx, "browser", state)
+    # `__Host-`: no neighbour below the same domain can put one in its place.
+    secure = "; Secure" if _is_https(ctx) else ""
+    seconds = int(age.total_seconds())
+    return f"{_cookie_name(ctx, state)}={value}; Max-Age={seconds}; Path=/; HttpOnly{secure}; SameSite=Lax"
+
+
+def _is_https(ctx: Context) -> bool:
+    return ctx.settings.public_url.startswith("https:")
 
 
 async def _enter(conn: Connection, ctx: Context, person: Person) -> Session:

@@ -89,6 +89,12 @@ PEOPLE_PROBLEMS: Final[dict[str, Kind]] = {
         meaning="It was not begun here, has been used, or was begun more than ten minutes ago.",
         remedy="Begin again: POST /v1/sessions/oidc.",
     ),
+    "oidc-elsewhere": Kind(
+        status=403,
+        title="This sign-in was begun somewhere else",
+        meaning="The cookie that beginning it sets was not sent: another browser began it, or cookies are off.",
+        remedy="Begin again: POST /v1/sessions/oidc, and send its cookie with the callback.",
+    ),
     "oidc-code-refused": Kind(
         status=401,
         title="The identity provider does not know the code",
