@@ -104,8 +104,9 @@ def _print_event(view: EventView, *, as_json: bool) -> None:
         sys.stdout.write(orjson.dumps(view.model_dump(mode="json")).decode() + "\n")
         sys.stdout.flush()
         return
-    became = f"{view.became} {view.update_id}" if view.became else view.detail
-    say(f"{view.at:%Y-%m-%d %H:%M:%S}  {view.outcome:<9}  {view.id}  {became}")
+    became = f"{view.became} {view.update_id}" if view.became else ""
+    told = ": ".join(part for part in (became, view.detail) if part)
+    say(f"{view.at:%Y-%m-%d %H:%M:%S}  {view.outcome:<9}  {view.id}  {told}")
     if view.payload is not None:
         shown = orjson.dumps(view.payload).decode()
         say(f"  {shown if len(shown) <= _PAYLOAD else shown[:_PAYLOAD] + '…'}")

@@ -48,7 +48,8 @@ def _alert(group: str, node: Node) -> Alert:
     if state.text() not in _STATES:
         raise MalformedError(state.pointer, "must be firing or resolved")
     # The sender's own identity of what it says: the same alert, from the same beginning, in the same state.
-    key = "\n".join([group, node.name("fingerprint"), node.name("startsAt"), state.text()])
+    same = [group, node.name("fingerprint"), node.name("startsAt")]
+    key, opposite = ("\n".join([*same, word]) for word in _in_turn(state.text()))
     name = node.text("labels", "alertname") or "an alert without a name"
     told = [node.text("annotations", part) for part in ("summary", "description")]
     return Alert(
@@ -61,7 +62,14 @@ def _alert(group: str, node: Node) -> Alert:
             ]
         ),
         firing=_STATES[state.text()],
+        opposite=opposite,
     )
+
+
+def _in_turn(state: str) -> tuple[str, str]:
+    """A state, and the other one."""
+    first, second = _STATES
+    return (first, second) if state == first else (second, first)
 
 
 def _since(node: Node) -> str:

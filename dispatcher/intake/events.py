@@ -34,9 +34,13 @@ _KEPT_HEADERS: Final = ("content-type", "user-agent", "webhook-id")
 SAY_SQL = """
 insert into intake_said (source_id, key, seen_at)
 select $1, key, $3 from unnest($2::bytea[]) as said (key) order by key
-on conflict (source_id, key) do update set seen_at = excluded.seen_at
+on conflict (source_id, key) do update set
+    seen_at = case when $4 then excluded.seen_at else intake_said.seen_at end
 returning key, result
 """
+LAST_SAID_SQL = (
+    "select key, seen_at from intake_said where source_id = $1 and key = any($2::bytea[])"
+)
 SETTLE_SQL = """
 update intake_said set result = $3 where source_id = $1 and key = any($2::bytea[])
 """
@@ -107,15 +111,23 @@ class Happened:
 
 
 async def said_before(
-    conn: Connection, source_id: int, keys: Sequence[str], *, now: datetime
+    conn: Connection, source_id: int, keys: Sequence[str], *, now: datetime, by_sender: bool
 ) -> dict[str, Mapping[str, Any] | None]:
     """The result of each key that was said before, None for those that are new.
 
-    The new ones belong to this transaction, which must `settle` them.
+    The new ones belong to this transaction, which must `settle` them. What is not `by_sender` does
+    not change when they were said last.
     """
     by_hash = {_hashed(key): key for key in keys}
-    rows = await conn.fetch(SAY_SQL, source_id, list(by_hash), now)
+    rows = await conn.fetch(SAY_SQL, source_id, list(by_hash), now, by_sender)
     return {by_hash[bytes(row["key"])]: row["result"] for row in rows}
+
+
+async def last_said(conn: Connection, source_id: int, keys: Sequence[str]) -> dict[str, datetime]:
+    """When each key that was said before was said last."""
+    by_hash = {_hashed(key): key for key in keys}
+    rows = await conn.fetch(LAST_SAID_SQL, source_id, list(by_hash))
+    return {by_hash[bytes(row["key"])]: row["seen_at"] for row in rows}
 
 
 async def settle(

@@ -2,12 +2,14 @@
 
 import hashlib
 import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from dispatcher.db import Connection, one_row
 from dispatcher.intake.proof import as_bytes
 from dispatcher.intake.shapes import code
+from dispatcher.intake.sources import Source
 
 # What fires again within an hour after its end has never really ended.
 SAME_INCIDENT_FOR: Final = timedelta(hours=1)
@@ -26,6 +28,39 @@ update intake_group set external_id = $3, opened_at = $4, ended_at = null
 where source_id = $1 and key = $2
 """
 ENDED_SQL = "update intake_group set ended_at = $3 where source_id = $1 and key = $2"
+# Before any row: what was said last of an alert stays so until the transaction ends.
+TURN_SQL = "select pg_advisory_xact_lock(hashtextextended(encode($2, 'hex'), 7202608 + $1))"
+QUIET_SQL = """
+select (select i.resolved_at from intake_group g join incident i on i.external_id = g.external_id
+        where g.source_id = $1 and g.key = $2 and i.source = $3) as over_since,
+       exists (select from draft_revision r where r.update_id = $4 and r.action = 'discarded')
+       as is_discarded
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Why nothing is said of a group that fires: since when a person says that it is over, or said no."""
+
+    over_since: datetime | None
+    is_discarded: bool
+
+
+async def take_turn(conn: Connection, source_id: int, key: str) -> None:
+    """Two events of one group take turns, from here to the end of the transaction."""
+    await conn.execute(TURN_SQL, source_id, _hashed(key))
+
+
+async def quiet_of_group(
+    conn: Connection, source: Source, key: str, *, update_id: int | None
+) -> Quiet:
+    """What people decided about a group that was said before; `update_id`: what it had become."""
+    row = await one_row(conn, QUIET_SQL, source.id, _hashed(key), source.name, update_id)
+    return Quiet(row["over_since"], row["is_discarded"])
+
+
+def _hashed(key: str) -> bytes:
+    return hashlib.sha256(as_bytes(key)).digest()
 
 
 def plain_id(key: str) -> str:
@@ -48,7 +83,7 @@ async def incident_of_group(
     A new one when the last one has been over for an hour, by what its alerts or a person said, and an
     alert `begins`: what only goes on, or ends, belongs to the last one.
     """
-    hashed = hashlib.sha256(as_bytes(key)).digest()
+    hashed = _hashed(key)
     fresh_id = f"A-{code(f'{now.isoformat()} {key}')}"
     row = await one_row(conn, LOCK_GROUP_SQL, source_id, hashed, fresh_id, now)
     external_id: str = row["external_id"]

@@ -97,11 +97,15 @@ class UpdateProposal:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One thing a machine says once; `key` is the sender's own for having said it."""
+    """One thing a machine says once; `key` is the sender's own for having said it.
+
+    `opposite`: the key under which it says that the same is over, or that it fires after all.
+    """
 
     key: str
     text: str
     firing: bool = True
+    opposite: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,8 @@ NEVER_TOLD: Final = (
     "All of it has ended, and nobody was told. To tell of it after all, set the status to resolved; "
     "else discard this draft."
 )
+DISCARDED: Final = "a person discarded the draft of this incident"
+NOT_BY_ITSELF: Final = "Nothing was sent by itself: a person should look first."
 _TITLE: Final = 255
 _IMPACT: Final = 1000
 
@@ -98,8 +100,13 @@ class Proposer:
         )
         return await self._take_in(body, auto=chosen.mode == "auto")
 
-    async def draft(self, proposal: DraftProposal, fresh: Sequence[Alert]) -> Made | Ignored:
-        """A machine's words: one draft per incident, to which `fresh` alerts are added."""
+    async def draft(
+        self, proposal: DraftProposal, fresh: Sequence[Alert], why: str
+    ) -> Made | Ignored:
+        """A machine's words: one draft per incident, to which `fresh` alerts are added.
+
+        `why` they count although something speaks against it, '' where nothing does.
+        """
         key = proposal.incident_key
         external_id = plain_id(key)
         if proposal.recurring:
@@ -117,7 +124,7 @@ class Proposer:
             return Ignored("the incident is over already")
         resolutions = [row for row in incident.drafts if row["status"] in ENDED]
         openings = [row for row in incident.drafts if row["status"] not in ENDED]
-        note = _note(proposal, fresh)
+        note = lines([_note(proposal, fresh), why])
         if proposal.ended:
             return await self._end(incident, proposal, note, openings, resolutions)
         for row in resolutions:
@@ -128,8 +135,8 @@ class Proposer:
         if not any(alert.firing for alert in fresh):
             return Ignored("some alerts of the group have ended, and it still fires")
         if incident.is_refused(severity_of(proposal.severity, self.source.defaults.severities)):
-            return Ignored("a person discarded the draft of this incident")
-        return await self._new_draft(incident, proposal, note)
+            return Ignored(DISCARDED)
+        return await self._new_draft(incident, proposal, note, doubted=bool(why))
 
     async def _end(
         self,
@@ -180,7 +187,9 @@ class Proposer:
         accepted = AcceptedUpdate(incident.id, row["id"], None, "draft", (), row["visibility"])
         return Made(became="extended", accepted=accepted)
 
-    async def _new_draft(self, incident: Standing, proposal: DraftProposal, note: str) -> Made:
+    async def _new_draft(
+        self, incident: Standing, proposal: DraftProposal, note: str, *, doubted: bool = False
+    ) -> Made:
         chosen = self.source.defaults
         opens = not proposal.ended and not incident.told
         going_on: Status = "investigating" if incident.is_over else incident.status
@@ -188,6 +197,8 @@ class Proposer:
         auto = chosen.mode == "auto" and chosen.prepared is not None and opens
         if auto:
             facts = self._promising(facts)
+        if auto and doubted:
+            auto, note = False, lines([note, NOT_BY_ITSELF])
         body = await self._body(
             incident,
             proposal,
