@@ -22,8 +22,8 @@ from dispatcher.cli.newest import or_newest, print_nothing_yet
 from dispatcher.cli.plain import say
 from dispatcher.context import Context
 from dispatcher.stages.report.model import AccountPage, StandingWord
+from dispatcher.web.deliveries import DeliveryPage
 from dispatcher.web.dispatch_list import DispatchPage, DispatchState
-from dispatcher.web.dispatches import DeliveryPage
 from dispatcher.web.models import Delivery, Dispatch, DispatchControlled
 
 M = TypeVar("M", bound=BaseModel)
@@ -183,18 +183,56 @@ def _decide(ctx: typer.Context, operation: str, dispatch: str, done: str, *, as_
         say(f"{n:>9} {status}")
 
 
+_Statuses = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="STATUS",
+        help="Only messages that stand so, such as failed; may be repeated.",
+    ),
+]
+_Reasons = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="REASON",
+        help="Only messages for which this is the reason, such as no_address; may be repeated.",
+    ),
+]
+
+
 @deliveries_app.command("list")
 def list_deliveries(
     ctx: typer.Context,
     dispatch: OrNewest = None,
+    *,
     channel: Annotated[ChannelKind | None, typer.Option(help="Only messages on this one.")] = None,
+    status: _Statuses = None,
+    reason: _Reasons = None,
+    account: Annotated[
+        str | None, typer.Option(metavar="ACCOUNT", help="Only to this customer, by your id of it.")
+    ] = None,
+    contact: Annotated[
+        str | None, typer.Option(metavar="CONTACT", help="Only to this person, by your id of them.")
+    ] = None,
+    segment: Annotated[
+        str | None,
+        typer.Option(metavar="SEGMENT", help="Only in the words of this segment, or public."),
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     addresses: Addresses = False,
     as_json: Json = False,
 ) -> None:
     """Every message of a dispatch with its status; --json has the history of each."""
-    query = {"channel": channel, "limit": limit, "cursor": cursor}
+    query = {
+        "channel": channel,
+        "status": ",".join(status) if status else None,
+        "reason": ",".join(reason) if reason else None,
+        "account": account,
+        "contact": contact,
+        "segment": segment,
+        "limit": limit,
+        "cursor": cursor,
+    }
     found = _of_dispatch(
         ctx, DeliveryPage, "list_deliveries", dispatch, query=query, addresses=addresses
     )

@@ -212,3 +212,24 @@ def _shown_while_planned(slice_state: SliceState, attempt: int) -> Shown:
             return Shown.ACCEPTED
         case _:
             assert_never(slice_state)
+
+
+_CURRENT_FACTS = f"(d.evidence & {_CURRENT_MASK})"
+_EARLIER_FACTS = f"(d.evidence >> {EARLIER_ATTEMPTS_SHIFT})"
+_PROVED_FACTS = f"""((case when {_CURRENT_FACTS} & {_REFUSED} = 0 then {_CURRENT_FACTS} else 0 end)
+        | (case when {_EARLIER_FACTS} & {_REFUSED} = 0 then {_EARLIER_FACTS} else 0 end))"""
+_WHEN_SETTLED = " ".join(f"when {state:d} then {status:d}" for state, status in _SETTLED.items())
+# The code of what `shown` says of a delivery d and its slice s, for statements that must choose by it.
+SHOWN_STATUS = f"""(case
+    when {_PROVED_FACTS} & {bit(Fact.POSTED)} <> 0 then {Shown.POSTED:d}
+    when {_PROVED_FACTS} & {_DISPLAYED} <> 0 then {Shown.DISPLAYED:d}
+    when {_PROVED_FACTS} & {_DELIVERED} <> 0 then {Shown.DELIVERED:d}
+    when {_CURRENT_FACTS} & {_FAILED} <> 0 then {Shown.FAILED:d}
+    when {_CURRENT_FACTS} & {TAKEN_MASK} <> 0 then {Shown.ACCEPTED:d}
+    when d.state <> {DeliveryState.PLANNED:d} then (case d.state {_WHEN_SETTLED} end)
+    else (case s.state
+        when {SliceState.IN_FLIGHT:d} then {Shown.SENDING:d}
+        when {SliceState.AMBIGUOUS:d} then {Shown.UNCONFIRMED:d}
+        when {SliceState.DONE:d} then {Shown.ACCEPTED:d}
+        else (case when d.attempt = 1 then {Shown.QUEUED:d} else {Shown.RETRYING:d} end) end)
+    end)"""

@@ -120,11 +120,15 @@ class DeliveryFact(BaseModel):
 
 
 class Delivery(BaseModel):
-    """One message to one address. `address` is masked without recipients:read_pii."""
+    """One message to one address, in the words of a `segment`, or of the public post.
+
+    `address` is masked without recipients:read_pii.
+    """
 
     channel: str
     purpose: str
     account: str | None
+    segment: str
     contact: str | None
     address: str | None
     status: str

@@ -119,7 +119,8 @@ def read_query(request: web.Request, model: type[B]) -> B:
         return model.model_validate(dict(query))
     except ValidationError as error:
         problems = [
-            FieldProblem(f"?{item.pointer.removeprefix('/')}", item.code, item.detail)
+            # One of several values with commas between is still a matter of its parameter.
+            FieldProblem(f"?{item.pointer.split('/')[1]}", item.code, item.detail)
             for item in in_words(_findings(error), model, dict(query), what="parameter")
         ]
         raise WebRefusedError("invalid-query", problems=problems) from None

@@ -138,6 +138,13 @@ async def test_what_an_account_manager_asks_for_is_of_their_own_accounts(
     world: World, anonymous: Api
 ) -> None:
     base = f"/v1/dispatches/{world.everybody.dispatch}"
+    for asked, own, other in (("account", NORTH.id, SOUTH.id), ("contact", *_first(NORTH, SOUTH))):
+        path = f"{base}/deliveries?status=delivered,displayed,accepted&{asked}="
+        seen, *refused = [await world.mia.get(f"{path}{it}") for it in (own, other, "nobody")]
+        assert {row[asked] for row in seen.json["data"]} == {own}
+        assert [(one.status, one.json["detail"]) for one in refused] == [
+            (404, f"There is no such {asked}")
+        ] * 2
     made = {}
     for path, body in ((f"{base}/exports", {"format": "csv"}), (f"{base}/links", {})):
         assert (await world.mia.call("POST", path, body)).kind == "own-accounts-only"
@@ -160,6 +167,10 @@ async def test_what_an_account_manager_asks_for_is_of_their_own_accounts(
     )
     assert (await look(visitor, "", page)).status == 404
     assert (await world.mia.get(f"{base}/accounts/{NORTH.id}")).status == 404
+
+
+def _first(*customers: Customer) -> tuple[str, ...]:
+    return tuple(next(iter(one.people)) for one in customers)
 
 
 async def _opened(anonymous: Api, url: str) -> Api:

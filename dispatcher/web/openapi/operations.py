@@ -93,7 +93,18 @@ def _parameters(route: Route[Any, Any], schemas: Schemas) -> list[Json]:
         words = {"description": schema["description"]} if "description" in schema else {}
         required = "default" not in schema and name in route.query.model_fields
         required = required and route.query.model_fields[name].is_required()
-        found.append({"name": name, "in": "query", **words, "required": required, "schema": schema})
+        # Several values stand in one parameter, with commas between.
+        several = {"style": "form", "explode": False} if schema.get("type") == "array" else {}
+        found.append(
+            {
+                "name": name,
+                "in": "query",
+                **words,
+                "required": required,
+                **several,
+                "schema": schema,
+            }
+        )
     return found + [{"$ref": f"{_PARAMETERS}{name}"} for name in _request_headers(route)]
 
 

@@ -13,8 +13,8 @@ from dispatcher.web import (
     exports,
     reports,
 )
+from dispatcher.web.deliveries import DeliveryPage, DeliveryQuery, list_deliveries
 from dispatcher.web.dispatch_list import DispatchesQuery, DispatchPage, list_dispatches
-from dispatcher.web.dispatches import DeliveryPage, DeliveryQuery
 from dispatcher.web.lists import PageQuery
 from dispatcher.web.models import (
     Dispatch,
@@ -46,7 +46,7 @@ DISPATCH_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         "/v1/dispatches/{dispatch_id}/deliveries",
         "list_deliveries",
         Scope.DELIVERIES_READ,
-        dispatches.list_deliveries,
+        list_deliveries,
         DeliveryQuery,
         DeliveryPage,
     ),
