@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from channels.model import Channel, ChannelKind
 from dispatcher.clock import Clock
@@ -135,12 +135,16 @@ class Precedence:
             await asyncio.sleep(0)
 
 
+ASIDE: Final = 2
+
+
 @dataclass(slots=True, kw_only=True)
 class Context:
     """`dsn` serves connections outside the pool; `leases` holds what is in flight.
 
     `gatherings` are what the slices of this process do together, by who does it.
     `releasing`: senders whose slices this process is just releasing, and whether to look once more.
+    `aside` is held by who uses a connection of the pool for what must not slow down the way to customers.
     """
 
     settings: Settings
@@ -157,6 +161,7 @@ class Context:
     gatherings: dict[type, Gathering[Any]] = field(default_factory=dict)
     precedence: Precedence = field(default_factory=Precedence)
     releasing: dict[int, bool] = field(default_factory=dict)
+    aside: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ASIDE))
 
     def now(self) -> datetime:
         """Business time: what SQL sees as `$now`."""

@@ -4,9 +4,10 @@
                                                                                     └─ dispatch.planned
     slices.waiting ─ release ─ slice.released.[urgent.]{email,sms,social} ─ send ─ slices.waiting
     receipts.arrived ─ track          dispatch.planned ─ report          export.wanted ─ report
-    webhook.due ─ webhooks            failures.due ─ webhooks ─ webhook.due
+    webhook.due ─ webhooks            failures.due ─ webhooks
 
 The web takes updates in (`take_in`) and stores receipts (`stages.track.store`); everything else is here.
+A clock publishes what is due to webhooks; for those who tell them something it is no matter.
 A job is only a wake-up: each handler claims its row, and the sweep publishes again what is unfinished.
 """
 
@@ -57,10 +58,10 @@ PIPELINE: tuple[Wire, ...] = (
     Wire("slice.released.sms", send.run, send.PUBLISHES, "sms"),
     Wire("slice.released.social", send.run, send.PUBLISHES, "social"),
     Wire("receipts.arrived", track.run, (), "evidence"),
-    Wire("dispatch.planned", report.run, ("webhook.due",), "evidence"),
+    Wire("dispatch.planned", report.run, (), "evidence"),
     Wire("export.wanted", report.run_export, (), "exports"),
     Wire("webhook.due", webhooks.run, (), "webhooks"),
-    Wire("failures.due", webhooks.tell_failures, webhooks.PUBLISHES, "evidence"),
+    Wire("failures.due", webhooks.tell_failures, (), "evidence"),
 )
 
 # Of what concerns a P0; see `Precedence`.
@@ -68,6 +69,7 @@ URGENT_PRIORITY = 10
 
 # A consumer has its own connection and slots, so a hanging provider blocks only itself: (batch, slots).
 # Six slices of texts keep a worker busy; more would only end later, all at once.
+# Who sends a webhook mostly waits for the receiver, which takes up nothing but its place.
 # Those named for a channel, urgent or not, run only where the channel has credentials.
 CONSUMERS: Mapping[str, tuple[int, int]] = {
     "flow": (2, 8),
@@ -79,7 +81,7 @@ CONSUMERS: Mapping[str, tuple[int, int]] = {
     "social": (1, 2),
     "evidence": (2, 4),
     "exports": (1, 2),
-    "webhooks": (2, 16),
+    "webhooks": (5, 100),
 }
 
 

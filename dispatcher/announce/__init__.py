@@ -22,7 +22,7 @@ from dispatcher.announce.model import (
     body_of,
     stored,
 )
-from dispatcher.announce.outbox import announce, announce_all, wake, wanted
+from dispatcher.announce.outbox import announce, announce_all, wanted
 
 __all__ = [
     "BODY_LIMIT",
@@ -45,6 +45,5 @@ __all__ = [
     "dispatch_ended",
     "stored",
     "update_published",
-    "wake",
     "wanted",
 ]

@@ -1,26 +1,25 @@
 """The outbox: what happened is written beside it, in its own transaction, for all who asked to be told.
 
-So what was committed is told, at least once, and what was rolled back is not.
+So what was committed is told, at least once, and what was rolled back is not. No job is published here:
+transactions that wake the same endpoint would wait for each other, and an approval for a frozen one. The
+clock of the workers looks each second.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 
 from dispatcher.announce.model import MODELS, Data, EventType, stored
 from dispatcher.db import Connection
-from dispatcher.jobs import Event, publish
-
-_PRIORITY: Final = 3
 
 WANTED_SQL = """
 select distinct unnest(events) as type from webhook_endpoint where disabled_at is null
 """
-# Held, so that one which is removed just now is waited for and left out: whoever tells must not fail by it.
+# Held, so that none is removed meanwhile; one that is being removed just now is left out and not waited
+# for, which may take a while. Whoever tells must neither fail nor stand still by it.
 ANNOUNCE_SQL = """
 with told as (
     select id from webhook_endpoint where disabled_at is null and $1::text = any(events)
-    order by id for key share
+    order by id for key share skip locked
 ), event as (
     insert into webhook_event (type, data, at)
     select $1, d.data, $3 from unnest($2::jsonb[]) as d(data) where exists (select from told)
@@ -29,7 +28,7 @@ with told as (
     insert into webhook_delivery (event_id, endpoint_id, due_at)
     select event.id, told.id, $3 from event, told
 )
-select id from told order by id
+select count(*) from told
 """
 
 
@@ -55,10 +54,4 @@ async def announce_all(
     """As `announce`, for several events of one type at once."""
     if any(type(data) is not MODELS[event_type] for data in events):
         raise TypeError(f"{event_type} is told with {MODELS[event_type].__name__}")
-    rows = await conn.fetch(ANNOUNCE_SQL, event_type, [stored(data) for data in events], now)
-    await wake(conn, [row["id"] for row in rows])
-
-
-async def wake(conn: Connection, endpoint_ids: Sequence[int]) -> None:
-    """Say that something is due to these endpoints; one job of each takes all there is."""
-    await publish(conn, [Event("webhook.due", number, _PRIORITY) for number in endpoint_ids])
+    await conn.execute(ANNOUNCE_SQL, event_type, [stored(data) for data in events], now)

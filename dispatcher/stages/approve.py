@@ -4,7 +4,7 @@ from dispatcher.announce import update_published
 from dispatcher.context import Context
 from dispatcher.jobs import Event, publish
 
-PUBLISHES = ("update.approved", "webhook.due")
+PUBLISHES = ("update.approved",)
 
 APPROVE_SQL = """
 update incident_update set state = 'approved' where id = $1 and state = 'composed' returning severity

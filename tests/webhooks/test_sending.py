@@ -201,7 +201,8 @@ async def test_who_claims_and_dies_is_followed_by_another_and_what_it_says_late_
 ) -> None:
     endpoint = await hook(ctx, receiver)
     await tell(ctx)
-    (held,) = await in_transaction(ctx.pool, partial(_claim, ctx, endpoint.id), rng=ctx.rng)
+    held = await in_transaction(ctx.pool, partial(_claim, ctx, endpoint.id), rng=ctx.rng)
+    assert held is not None
     await webhooks.run(ctx, endpoint.id)
     await wake_webhooks(ctx)
     assert receiver.got == [], "its lease still holds"

@@ -28,13 +28,10 @@ from dispatcher.stages.webhooks.message import MESSAGE, Message
 from dispatcher.stages.webhooks.outgoing import AttemptError, Outcome, outgoing
 from dispatcher.stages.webhooks.turn import ENDPOINT, Held, lease_s, public_id, record, run, send
 
-PUBLISHES = ("webhook.due",)
-
 __all__ = [
     "ENDPOINT",
     "MESSAGE",
     "OVERLAP",
-    "PUBLISHES",
     "AttemptError",
     "Endpoint",
     "Held",

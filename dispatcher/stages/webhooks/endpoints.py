@@ -22,32 +22,47 @@ OVERLAP: Final = timedelta(hours=24)
 _SECRET_BYTES: Final = 32
 _KEY_PURPOSE: Final = "webhook"
 
-CREATE_SQL = """
+# By name: the version after this one may add some, and runs beside it while processes are replaced.
+_COLUMNS: Final = (
+    "id, url, events, description, created_at, created_by, disabled_at, disabled_why, failing_since"
+)
+CREATE_SQL = f"""
 insert into webhook_endpoint (url, events, description, created_at, created_by)
-values ($1, $2, $3, $4, $5) returning *
+values ($1, $2, $3, $4, $5) returning {_COLUMNS}
 """
-FIND_SQL = "select * from webhook_endpoint where id = $1"
-LOCK_SQL = "select * from webhook_endpoint where id = $1 for no key update"
-LIST_SQL = """
-select * from webhook_endpoint where $1::bigint is null or id > $1 order by id limit $2
+FIND_SQL = f"select {_COLUMNS} from webhook_endpoint where id = $1"
+LOCK_SQL = f"{FIND_SQL} for no key update"
+LIST_SQL = f"""
+select {_COLUMNS} from webhook_endpoint where $1::bigint is null or id > $1 order by id limit $2
 """
-CHANGE_SQL = """
-update webhook_endpoint set url = $2, events = $3, description = $4 where id = $1 returning *
+# Another address is another receiver: what was done to the old one does not count against it.
+CHANGE_SQL = f"""
+with forgotten as (
+    delete from webhook_strain where endpoint_id = $1 and exists (
+        select from webhook_endpoint where id = $1 and url <> $2)
+)
+update webhook_endpoint set url = $2, events = $3, description = $4,
+       failing_since = case when url = $2 then failing_since end
+where id = $1 returning {_COLUMNS}
 """
 # A person may say of what was disabled without one that it is to stay so.
-DISABLE_SQL = """
+DISABLE_SQL = f"""
 update webhook_endpoint set disabled_at = coalesce(disabled_at, $2), disabled_why = $3::text
-where id = $1 and (disabled_at is null or $3::text = 'person' and disabled_why <> 'person') returning *
+where id = $1 and (disabled_at is null or $3::text = 'person' and disabled_why <> 'person')
+returning {_COLUMNS}
 """
 # What waited is tried at once: it may be what it was disabled for that is mended.
-ENABLE_SQL = """
-with woken as (
+ENABLE_SQL = f"""
+with forgotten as (
+    delete from webhook_strain where endpoint_id = $1 and exists (
+        select from webhook_endpoint where id = $1 and disabled_at is not null)
+), woken as (
     update webhook_delivery set due_at = least(due_at, $2)
     where endpoint_id = $1 and state = 'waiting' and exists (
         select from webhook_endpoint where id = $1 and disabled_at is not null)
 )
 update webhook_endpoint set disabled_at = null, disabled_why = '', failing_since = null
-where id = $1 and disabled_at is not null returning *
+where id = $1 and disabled_at is not null returning {_COLUMNS}
 """
 REMOVE_SQL = "delete from webhook_endpoint where id = $1 returning id"
 SECRETS_SQL = """

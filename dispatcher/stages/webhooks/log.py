@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 import asyncpg
 from pydantic import BaseModel, ConfigDict
 
-from dispatcher.announce import EventType, WebhookTest, stored, wake
+from dispatcher.announce import EventType, WebhookTest, stored
 from dispatcher.db import Connection
 from dispatcher.stages.webhooks.outgoing import AttemptError, Outcome
 
@@ -16,19 +16,26 @@ KEPT_FOR: Final = timedelta(days=30)
 TRIM_AT_ONCE: Final = 1000
 
 _ROWS: Final = """
-select d.id, d.event_id, d.endpoint_id, d.state, d.attempt, d.due_at, d.ended_at, d.log, e.type, e.at
+select d.id, d.event_id, d.endpoint_id, d.state, d.attempt, greatest(d.due_at, s.not_before) as due_at,
+       d.ended_at, d.log, e.type, e.at
 from webhook_delivery d join webhook_event e on e.id = d.event_id
+left join webhook_strain s on s.endpoint_id = d.endpoint_id
 """
 LIST_SQL = f"""
 {_ROWS} where d.endpoint_id = $1 and ($2::bigint is null or d.id < $2) and ($3::text is null or d.state = $3)
 order by d.id desc limit $4
 """
 FIND_SQL = f"{_ROWS} where d.id = $1 and d.endpoint_id = $2"
-# What is being sent will have its end without us.
+# What is being sent will have its end without us. A person's wish ends the pause that the receiver asked
+# for; it may ask again.
 RESEND_SQL = """
-update webhook_delivery set state = 'waiting', due_at = $3, ended_at = null
-where id = $1 and endpoint_id = $2 and (state <> 'sending' or lease_until < clock_timestamp())
-returning id
+with wanted as (
+    update webhook_delivery set state = 'waiting', due_at = $3, ended_at = null
+    where id = $1 and endpoint_id = $2 and (state <> 'sending' or lease_until < clock_timestamp())
+    returning endpoint_id
+)
+update webhook_strain s set not_before = least(not_before, $3) from wanted
+where s.endpoint_id = wanted.endpoint_id
 """
 TEST_SQL = """
 with event as (insert into webhook_event (type, data, at) values ($2, $3, $4) returning id)
@@ -107,8 +114,7 @@ async def find_logged(conn: Connection, endpoint_id: int, delivery_id: int) -> L
 
 async def resend(conn: Connection, endpoint_id: int, delivery_id: int, *, now: datetime) -> None:
     """Have a message sent once more, whatever came of it; leaves alone what is just being sent."""
-    if await conn.fetchval(RESEND_SQL, delivery_id, endpoint_id, now) is not None:
-        await wake(conn, [endpoint_id])
+    await conn.execute(RESEND_SQL, delivery_id, endpoint_id, now)
 
 
 async def open_test(

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Final
@@ -12,6 +13,7 @@ from typing import Any, Final
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from channels.transport import retry_after
 from dispatcher.clock import Clock
 from dispatcher.config import WebhookSettings
 from dispatcher.log import masked_text
@@ -21,6 +23,7 @@ from dispatcher.stages.webhooks.address import (
     check_all,
     checked_url,
 )
+from dispatcher.stages.webhooks.names import OwnThreads
 
 READ_AT_MOST: Final = 4096
 EXCERPT: Final = 200
@@ -43,12 +46,16 @@ class AttemptError(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one attempt; `status` None without an answer. `excerpt`: its beginning, masked."""
+    """What came of one attempt; `status` None without an answer. `excerpt`: its beginning, masked.
+
+    `retry_after`: how long a receiver that failed asks us to wait.
+    """
 
     trouble: AttemptError
     status: int | None
     ms: int
     excerpt: str = ""
+    retry_after: timedelta | None = None
 
     @property
     def is_success(self) -> bool:
@@ -91,7 +98,7 @@ async def outgoing(
         return socket.socket(family, kind, proto)
 
     connector = aiohttp.TCPConnector(
-        resolver=_Guarded(settings, names or aiohttp.ThreadedResolver()),
+        resolver=_Guarded(settings, names or OwnThreads()),
         use_dns_cache=False,
         force_close=True,
         socket_factory=connect_only_where_allowed,
@@ -120,15 +127,22 @@ async def post(
     """Send once. Whatever happens is an outcome."""
     began = clock.monotonic()
 
-    def outcome(trouble: AttemptError, status: int | None = None, excerpt: str = "") -> Outcome:
-        return Outcome(trouble, status, round((clock.monotonic() - began) * 1000), excerpt)
+    def outcome(
+        trouble: AttemptError,
+        status: int | None = None,
+        excerpt: str = "",
+        wait: timedelta | None = None,
+    ) -> Outcome:
+        return Outcome(trouble, status, round((clock.monotonic() - began) * 1000), excerpt, wait)
 
     try:
         async with session.post(
             checked_url(url, settings), data=body, headers=headers, allow_redirects=False
         ) as answer:
             excerpt = await _beginning(answer)
-            return outcome(_judged(answer.status), answer.status, excerpt)
+            trouble = _judged(answer.status)
+            wait = retry_after(answer.headers) if trouble is AttemptError.STATUS else None
+            return outcome(trouble, answer.status, excerpt, wait)
     except ForbiddenAddressError:
         return outcome(AttemptError.FORBIDDEN)
     except TimeoutError:

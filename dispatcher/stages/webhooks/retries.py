@@ -27,3 +27,11 @@ def next_try(attempt: int, *, at: datetime, since: datetime, rng: Random) -> dat
     pause = RETRIES[min(attempt, len(RETRIES)) - 1]
     due = at + pause * (1 + JITTER * rng.random())
     return due if due <= since + GIVE_UP_AFTER else None
+
+
+def heeded(asked: timedelta | None) -> timedelta:
+    """How long a receiver is left alone because it asks for it: no longer than our longest pause.
+
+    What waits for it keeps its own moments, and whichever is later counts.
+    """
+    return min(asked or timedelta(), RETRIES[-1])

@@ -5,10 +5,11 @@ same `webhook-id`.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
 import asyncpg
@@ -28,23 +29,27 @@ from dispatcher.stages.webhooks.log import Try
 from dispatcher.stages.webhooks.message import Message, written
 from dispatcher.stages.webhooks.outgoing import AttemptError, Outcome, outgoing, post
 from dispatcher.stages.webhooks.retries import GIVE_UP_AFTER, next_try
+from dispatcher.stages.webhooks.strain import note_strain, pause_of, strains
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 AT_ONCE: Final = 4
 """Messages under way to one endpoint, however many workers there are."""
-_TURN_S: Final = 30.0
+_TURN_S: Final = 8.0
+"""And until a receiver has answered: no longer than a worker that stops waits for what is in flight."""
 ENDPOINT: Final = "whk"
 """Kind of an endpoint's public id."""
 
 CLAIM_SQL = """
 with due as (
     select o.id from webhook_delivery o join webhook_event k on k.id = o.event_id and k.type = any($5::text[])
-    where o.endpoint_id = $1 and (o.state = 'waiting' and o.due_at <= $2
-                                  or o.state = 'sending' and o.lease_until < clock_timestamp())
-    order by o.due_at, o.id
-    limit greatest(0, $3 - (select count(*) from webhook_delivery
-                            where endpoint_id = $1 and state = 'sending' and lease_until >= clock_timestamp()))
+    where o.endpoint_id = $1 and o.state in ('waiting', 'sending') and o.due_at <= $2
+      and (o.state = 'waiting' or o.lease_until < clock_timestamp())
+      and $3 > (select count(*) from webhook_delivery
+                where endpoint_id = $1 and state = 'sending' and lease_until >= clock_timestamp())
+    order by o.due_at, o.id limit 1
     for update of o skip locked
 )
 update webhook_delivery d set state = 'sending', attempt = d.attempt + 1,
@@ -81,32 +86,58 @@ def lease_s(ctx: Context) -> float:
 
 
 async def run(ctx: Context, endpoint_id: int) -> None:
-    """Send what is due to one endpoint, a few at a time; what more there is, the clock finds."""
-    until = ctx.clock.monotonic() + _TURN_S
+    """Send what is due to one endpoint, a few at a time; what more there is, the clock finds.
+
+    While the receiver is waited for, no connection to the database is held.
+    """
+    turn = _Turn(endpoint_id, until=ctx.clock.monotonic() + _TURN_S)
     async with outgoing(ctx.settings.webhooks) as session:
-        while ctx.clock.monotonic() < until:
-            held = await in_transaction(ctx.pool, partial(_claim, ctx, endpoint_id), rng=ctx.rng)
-            if not held:
-                return
-            sending = (_send(ctx, session, item) for item in held)
-            # None of them is cut short because another one could not be written down.
-            for failed in await asyncio.gather(*sending, return_exceptions=True):
-                if failed is not None:
-                    raise failed
+        hands = (_one_by_one(ctx, session, turn) for _ in range(AT_ONCE))
+        # None of them is cut short because another one could not write down what came of it.
+        for failed in await asyncio.gather(*hands, return_exceptions=True):
+            if failed is not None:
+                raise failed
 
 
-async def _claim(ctx: Context, endpoint_id: int, conn: Connection) -> list[Held]:
+@dataclass(slots=True)
+class _Turn:
+    """`is_over`: the receiver is to be spared, so nothing more is begun."""
+
+    endpoint_id: int
+    until: float
+    is_over: bool = False
+
+
+async def _one_by_one(ctx: Context, session: aiohttp.ClientSession, turn: _Turn) -> None:
+    """One message after the other: a slow answer to one holds up none that others send."""
+    while not turn.is_over and ctx.clock.monotonic() < turn.until:
+        held = await _apart(ctx, partial(_claim, ctx, turn.endpoint_id))
+        if held is None:
+            return
+        outcome = await send(ctx, session, held.message)
+        await reach("webhook.before_record")
+        turn.is_over |= strains(outcome, ctx.settings.webhooks)
+        await _apart(ctx, partial(record, ctx, held, outcome))
+
+
+async def _apart(ctx: Context, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """In a transaction; however many receivers there are, customers' messages find a connection."""
+    async with ctx.aside:
+        return await in_transaction(ctx.pool, work, rng=ctx.rng)
+
+
+async def _claim(ctx: Context, endpoint_id: int, conn: Connection) -> Held | None:
     # The lock is what makes the count of those under way true.
     endpoint = await find(conn, endpoint_id, lock=True)
     if endpoint is None or endpoint.disabled_at is not None:
-        return []
-    rows = await conn.fetch(
-        CLAIM_SQL, endpoint_id, ctx.now(), AT_ONCE, lease_s(ctx), [item.value for item in EventType]
-    )
-    if not rows:
-        return []
-    secrets = await _secrets(conn, ctx, endpoint)
-    return [_held(row, endpoint, secrets) for row in rows]
+        return None
+    now, paused_until = ctx.now(), await pause_of(conn, endpoint_id)
+    if paused_until is not None and paused_until > now:
+        return None
+    at_once = AT_ONCE if paused_until is None else 1
+    types = [item.value for item in EventType]
+    row = await conn.fetchrow(CLAIM_SQL, endpoint_id, now, at_once, lease_s(ctx), types)
+    return _held(row, endpoint, await _secrets(conn, ctx, endpoint)) if row else None
 
 
 async def _secrets(conn: Connection, ctx: Context, endpoint: Endpoint) -> tuple[str, ...]:
@@ -123,12 +154,6 @@ def _held(row: asyncpg.Record, endpoint: Endpoint, secrets: tuple[str, ...]) -> 
         row["event_id"], EventType(row["type"]), row["data"], row["at"], endpoint.url, secrets
     )
     return Held(row["id"], row["attempt"], endpoint.id, message)
-
-
-async def _send(ctx: Context, session: aiohttp.ClientSession, held: Held) -> None:
-    outcome = await send(ctx, session, held.message)
-    await reach("webhook.before_record")
-    await in_transaction(ctx.pool, partial(record, ctx, held, outcome), rng=ctx.rng)
 
 
 async def send(ctx: Context, session: aiohttp.ClientSession, message: Message) -> Outcome:
@@ -159,10 +184,13 @@ async def record(ctx: Context, held: Held, outcome: Outcome, conn: Connection) -
     entry = [Try.of(outcome, at=now).model_dump(mode="json")]
     if await conn.fetchval(RECORD_SQL, held.id, held.attempt, state, due, ended, entry) is None:
         return
+    by_hand = held.message.type is EventType.WEBHOOK_TEST
+    if by_hand and not outcome.is_success:
+        return
+    settings = ctx.settings.webhooks
+    await note_strain(conn, endpoint.id, outcome, settings, by_hand=by_hand, now=now)
     if outcome.is_success:
         await conn.execute(WELL_SQL, endpoint.id)
-        return
-    if held.message.type is EventType.WEBHOOK_TEST:
         return
     _say_failed(ctx, endpoint, held, outcome, state)
     await conn.execute(UNWELL_SQL, endpoint.id, now)
