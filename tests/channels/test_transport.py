@@ -24,6 +24,7 @@ DATE = "Fri, 15 Jan 2027 08:00:00 GMT"  # 1800000000
         ({"Retry-After": "-5"}, None),
         ({"Retry-After": "soon"}, None),
         ({"Retry-After": "9" * 500}, None),
+        ({"Retry-After": f"Fri, 15 Jan {'9' * 30} 07:00:00 GMT", "Date": DATE}, None),
         ({"Retry-After": "Fri, 15 Jan 2027 08:02:00 GMT", "Date": DATE}, 120),
         ({"Retry-After": "Fri, 15 Jan 2027 07:00:00 GMT", "Date": DATE}, 1),
         ({"Retry-After": "Fri, 15 Jan 2027 08:02:00 GMT"}, None),
