@@ -29,6 +29,7 @@ from dispatcher.rules.policy import RETRY_LANE
 from dispatcher.rules.punctuality import UNPACED_S, head_start
 from dispatcher.rules.states import SliceState
 from dispatcher.stages.release.events import URGENT_LANE, released_event
+from dispatcher.stages.release.overtaken import overtake
 from dispatcher.stages.release.probe import probe
 from dispatcher.stages.release.stale import expire
 
@@ -55,7 +56,9 @@ BUCKETS_SQL = "select seconds, next_free, cells, cell_no from bucket where sende
 # A newer update's slice waits for older ones of its incident and channel that are on their way.
 CANDIDATES_SQL = f"""
 select s.id, s.lane, s.units, s.n, s.update_id, s.channel, s.purpose, s.expires_at, s.endpoint_ids,
-       s.maybe_duplicate, s.epoch, s.not_before
+       s.maybe_duplicate, s.epoch, s.not_before,
+       exists (select from incident_update n where n.incident_id = s.incident_id
+               and n.id > s.update_id and n.state in ('approved', 'planned')) as overtaken
 from slice s join dispatch d on d.id = s.dispatch_id
 where s.sender_id = $1 and s.state = {SliceState.WAITING:d} and s.lane between $2 and $3
   and s.not_before <= $4 and d.paused_at is null and d.state <> 'cancelled'
@@ -104,18 +107,21 @@ async def run(ctx: Context, sender_id: int) -> None:
     try:
         while ctx.releasing[sender_id]:
             ctx.releasing[sender_id] = False
-            await in_transaction(ctx.pool, lambda conn: release(conn, ctx, sender_id), rng=ctx.rng)
+            if await in_transaction(
+                ctx.pool, lambda conn: release(conn, ctx, sender_id), rng=ctx.rng
+            ):
+                ctx.releasing[sender_id] = True
             await reach("release.after_commit")
     finally:
         del ctx.releasing[sender_id]
 
 
-async def release(conn: Connection, ctx: Context, sender_id: int) -> int:
-    """One turn under the sender's lock; returns how many slices were released."""
+async def release(conn: Connection, ctx: Context, sender_id: int) -> bool:
+    """One turn under the sender's lock; returns whether another should follow at once."""
     now = ctx.now()
     sender = await conn.fetchrow(LOCK_SENDER_SQL, sender_id)
     if sender is None or (sender["paused_until"] is not None and sender["paused_until"] > now):
-        return 0
+        return False
     rows = {row["seconds"]: row for row in await conn.fetch(BUCKETS_SQL, sender_id)}
     limits = [Limit(item["count"], item["seconds"]) for item in sender["limits"]]
     states = [_state(rows[int(limit.seconds)]) for limit in limits]
@@ -123,12 +129,14 @@ async def release(conn: Connection, ctx: Context, sender_id: int) -> int:
     turn = _Plan(sender["floor_credit"], RetryBudget.of(limits, share, sender["retry_free"]))
     retries = turn.retries.allows(now.timestamp())
     first, lower = await _candidates(conn, sender_id, now, retries=retries)
+    replaced = await overtake(conn, [*first, *lower], now)
+    first, lower = ([row for row in lane if row["id"] not in replaced] for lane in (first, lower))
     if sender["trips"]:
         first, lower = await probe(conn, sender, [*first, *lower], now), []
     states = _decide(turn, first, lower, limits, states, now)
     await expire(conn, turn.stale, now)
     await _write(conn, sender_id, turn, limits, states)
-    return len(turn.granted)
+    return bool(replaced)
 
 
 async def _candidates(

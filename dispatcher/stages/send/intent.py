@@ -13,6 +13,7 @@ from dispatcher.db import Connection, one_row
 from dispatcher.rules.policy import Severity
 from dispatcher.rules.punctuality import is_late
 from dispatcher.rules.reasons import Decision
+from dispatcher.rules.replaced import REPLACED_BY
 from dispatcher.rules.states import (
     FAILED_IN_ANY_ATTEMPT,
     STATUS_COUNT,
@@ -65,13 +66,6 @@ exists (select from subscription w
             or count(*) filter (where w.component_id <> 0) < greatest(cardinality($11::bigint[]), 1)
                and coalesce(bool_or(w.wanted) filter (where w.component_id = 0), true)))
 """
-# A newer update speaks for an older one unless it was stopped. What was itself replaced does not
-# count: what replaced it does, while that stands. But nobody is told of trouble after its end.
-_REPLACED_BY = f"""
-(n.state in ({DeliveryState.PLANNED:d}, {DeliveryState.ACCEPTED:d}, {DeliveryState.REJECTED:d},
-             {DeliveryState.UNCONFIRMED:d}, {DeliveryState.EXPIRED:d})
- or n.state = {DeliveryState.SUPERSEDED:d} and n.reason = {Decision.NEVER_TOLD:d})
-"""
 _PERHAPS_TOLD = f"""
 ({TOLD} or d.state = {DeliveryState.UNCONFIRMED:d}
  or s.state = {SliceState.AMBIGUOUS:d} or s.maybe_duplicate)
@@ -112,7 +106,7 @@ with asked as materialized (
                 when cardinality($6::bigint[]) > 0
                      and exists (select from delivery n where n.update_id = any($6::bigint[])
                                  and n.channel = k.channel and n.endpoint_id = k.endpoint_id
-                                 and n.purpose = k.purpose and {_REPLACED_BY})
+                                 and n.purpose = k.purpose and {REPLACED_BY})
                 then {Decision.NEWER_UPDATE:d}
                 when $7::boolean and not {earlier("$8", _PERHAPS_TOLD)} then {Decision.NEVER_TOLD:d}
                 else 0 end as verdict

@@ -1,0 +1,90 @@
+"""What a newer update speaks for ends before it gets a moment of its sender.
+
+The intent would withdraw it as well, but only after its moment was reserved: after an outage, a backlog
+of older updates would take as much of the flow as the newest gets.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+
+from dispatcher import tally
+from dispatcher.db import Connection, one_row
+from dispatcher.rules.reasons import Decision
+from dispatcher.rules.replaced import REPLACED_BY
+from dispatcher.rules.states import STATUS_COUNT, DeliveryState, Shown, SliceState
+
+# They end under the lock of the sender, for which others wait.
+MOST = 10
+
+# Of each slice the first undecided one tells whether to look at all of them: a slice that was looked at,
+# and waits for people whom no newer update reaches, is not looked through at every turn.
+SPOKEN_FOR_SQL = f"""
+select s.id, newer.ids as newer from slice s
+cross join lateral (
+    select array(select n.id from incident_update n where n.incident_id = s.incident_id
+                 and n.id > s.update_id and n.state in ('approved', 'planned')) as ids) newer
+cross join lateral (
+    select d.endpoint_id from delivery d
+    where d.update_id = s.update_id and d.channel = s.channel and d.purpose = s.purpose
+      and d.endpoint_id = any(s.endpoint_ids) and d.slice_id = s.id
+      and d.state = {DeliveryState.PLANNED:d} and d.evidence = 0
+    limit 1) first
+where s.id = any($1::bigint[]) and s.state = {SliceState.WAITING:d}
+  and s.attempt = 1 and not s.maybe_duplicate and cardinality(newer.ids) > 0
+  and exists (select from delivery n where n.update_id = any(newer.ids) and n.channel = s.channel
+              and n.endpoint_id = first.endpoint_id and n.purpose = s.purpose and {REPLACED_BY})
+order by s.id for no key update of s
+"""
+END_SQL = f"""
+with undecided as materialized (
+    select d.endpoint_id,
+           d.evidence = 0 and exists (
+               select from delivery n where n.update_id = any($6::bigint[]) and n.channel = d.channel
+               and n.endpoint_id = d.endpoint_id and n.purpose = d.purpose and {REPLACED_BY}) as replaced
+    from delivery d
+    where d.update_id = $1 and d.channel = $2 and d.purpose = $3 and d.endpoint_id = any($4::bigint[])
+      and d.slice_id = $5 and d.state = {DeliveryState.PLANNED:d}
+    order by d.endpoint_id for update
+), ended as (
+    update delivery d set state = {DeliveryState.SUPERSEDED:d}, reason = {Decision.NEWER_UPDATE:d},
+           done_at = $7
+    from undecided o
+    where d.update_id = $1 and d.channel = $2 and d.purpose = $3 and d.endpoint_id = any($4::bigint[])
+      and d.endpoint_id = o.endpoint_id and o.replaced
+)
+select count(*) filter (where replaced) as replaced, count(*) filter (where not replaced) as left_over
+from undecided
+"""
+CLOSE_SQL = f"""
+update slice set state = {SliceState.DONE:d}, ended_at = $2, detail = 'a newer update replaced it'
+where id = any($1::bigint[])
+"""
+
+
+async def overtake(conn: Connection, waiting: Sequence[asyncpg.Record], now: datetime) -> set[int]:
+    """End what newer updates speak for of the first waiting slices; returns the ids of all such slices.
+
+    They are to be left alone in this turn: most have ended or will, a few are for fewer people than it
+    seemed. The caller holds the sender, and looks again when there were any.
+    """
+    rows = {row["id"]: row for row in waiting if row["overtaken"]}
+    if not rows:
+        return set()
+    found = await conn.fetch(SPOKEN_FOR_SQL, list(rows))
+    moves: dict[int, Counter[int]] = {}
+    over = []
+    for one in found[:MOST]:
+        row = rows[one["id"]]
+        place = (row["update_id"], row["channel"], row["purpose"], row["endpoint_ids"], row["id"])
+        ended = await one_row(conn, END_SQL, *place, one["newer"], now)
+        n = ended["replaced"]
+        moves[row["id"]] = Counter({Shown.QUEUED: -n, Shown.SUPERSEDED: n})
+        if ended["left_over"] == 0:
+            over.append(row["id"])
+    if moves:
+        await conn.execute(CLOSE_SQL, over, now)
+        await tally.add(conn, moves, STATUS_COUNT)
+    return {row["id"] for row in found}
