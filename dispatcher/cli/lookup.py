@@ -8,9 +8,9 @@ import typer
 
 from dispatcher.cli.asking import answer_to
 from dispatcher.cli.base import Exit, Failure, Json, print_json
-from dispatcher.cli.listing import print_model, print_rows
+from dispatcher.cli.listing import Cursor, Limit, print_model, print_rows
 from dispatcher.cli.plain import say
-from dispatcher.web.models import ChannelList, ChannelView, SegmentList, Sender, TemplateList
+from dispatcher.web.models import ChannelPage, ChannelView, SegmentPage, Sender, TemplatePage
 from dispatcher.web.problems import PROBLEMS
 
 segments_app = typer.Typer(
@@ -30,9 +30,11 @@ def register(parent: typer.Typer) -> None:
     parent.add_typer(problems_app, name="problems")
 
 
-def channels(ctx: typer.Context, as_json: Json = False) -> None:
+def channels(
+    ctx: typer.Context, limit: Limit = 50, cursor: Cursor = None, as_json: Json = False
+) -> None:
     """Every channel: configured or not, its limits and what is left of them, paused or not and why."""
-    found = answer_to(ctx, ChannelList, "list_channels")
+    found = answer_to(ctx, ChannelPage, "list_channels", query={"limit": limit, "cursor": cursor})
     if as_json:
         print_model(found)
         return
@@ -42,7 +44,7 @@ def channels(ctx: typer.Context, as_json: Json = False) -> None:
         for sender in channel.senders
     ]
     columns = ("channel", "provider", "from", "state", "left of its limits")
-    print_rows(columns, rows, none="There is no channel.")
+    print_rows(columns, rows, none="There is no channel.", cursor=found.next_cursor)
 
 
 def _state(channel: ChannelView, sender: Sender) -> str:
@@ -58,9 +60,11 @@ def _left(sender: Sender) -> str:
 
 
 @segments_app.command("list")
-def list_segments(ctx: typer.Context, as_json: Json = False) -> None:
+def list_segments(
+    ctx: typer.Context, limit: Limit = 50, cursor: Cursor = None, as_json: Json = False
+) -> None:
     """Segments with their sizes and rules; the first rule that fits an account decides."""
-    found = answer_to(ctx, SegmentList, "list_segments")
+    found = answer_to(ctx, SegmentPage, "list_segments", query={"limit": limit, "cursor": cursor})
     if as_json:
         print_model(found)
         return
@@ -74,7 +78,9 @@ def list_segments(ctx: typer.Context, as_json: Json = False) -> None:
         for row in found.data
     ]
     columns = ("segment", "accounts", "told", "by rule")
-    print_rows(columns, rows, none="There is no segment.", right=("accounts",))
+    print_rows(
+        columns, rows, none="There is no segment.", cursor=found.next_cursor, right=("accounts",)
+    )
 
 
 _ASKS: Final[Mapping[str, str]] = {
@@ -110,14 +116,17 @@ def _value(value: object) -> str:
 
 
 @templates_app.command("list")
-def list_templates(ctx: typer.Context, as_json: Json = False) -> None:
+def list_templates(
+    ctx: typer.Context, limit: Limit = 50, cursor: Cursor = None, as_json: Json = False
+) -> None:
     """Whose words each segment reads on each channel, and the file they stand in."""
-    found = answer_to(ctx, TemplateList, "list_templates")
+    found = answer_to(ctx, TemplatePage, "list_templates", query={"limit": limit, "cursor": cursor})
     if as_json:
         print_model(found)
         return
     rows = [(row.channel, row.segment or "everybody", row.voice, row.file) for row in found.data]
-    print_rows(("channel", "segment", "reads the words of", "file"), rows, none="No words.")
+    columns = ("channel", "segment", "reads the words of", "file")
+    print_rows(columns, rows, none="No words.", cursor=found.next_cursor)
 
 
 @problems_app.command("list")

@@ -76,6 +76,21 @@ def page_reply(
     )
 
 
+def whole_reply(
+    call: Call[None, Q], rows: Sequence[T], keys: Sequence[tuple[str, ...]], model: type[Page[T]]
+) -> Reply:
+    """The page of a list that is at hand as a whole: all its `rows` in order, each with a key of its own.
+
+    What is gone since the page before is a cursor that cannot be used.
+    """
+    shape = tuple(map(type, keys[0])) if keys else ()
+    after = position(call.query, shape)
+    if after is not None and after not in keys:
+        raise bad_cursor()
+    start = 0 if after is None else keys.index(after) + 1
+    return page_reply(call, rows[start:], keys[start:], model)
+
+
 def next_link(call: Call[None, Q], cursor: str | None) -> dict[str, str]:
     """The Link header to the next page, if there is one."""
     if cursor is None:

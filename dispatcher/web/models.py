@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from dispatcher.web.lists import Page
+
 
 class UpdateLinks(BaseModel):
     """Where to look next; `draft` only for one."""
@@ -169,10 +171,8 @@ class ChannelView(BaseModel):
     senders: list[Sender]
 
 
-class ChannelList(BaseModel):
-    """All channels."""
-
-    data: list[ChannelView]
+class ChannelPage(Page[ChannelView]):
+    """Channels, in the order of their codes."""
 
 
 class SegmentRule(BaseModel):
@@ -191,10 +191,8 @@ class SegmentView(BaseModel):
     rules: list[SegmentRule]
 
 
-class SegmentList(BaseModel):
-    """All segments in the order in which their rules are tried."""
-
-    data: list[SegmentView]
+class SegmentPage(Page[SegmentView]):
+    """Segments in the order in which their rules are tried."""
 
 
 class TemplateView(BaseModel):
@@ -209,7 +207,5 @@ class TemplateView(BaseModel):
     file: str
 
 
-class TemplateList(BaseModel):
-    """The words of every channel and segment."""
-
-    data: list[TemplateView]
+class TemplatePage(Page[TemplateView]):
+    """Whose words are read where, channel by channel; those for everybody come last."""

@@ -9,18 +9,19 @@ from channels.pacing import BucketState, Limit, units_left
 from dispatcher.rules.canary import CANARY
 from dispatcher.rules.own import OWN_ACCOUNT
 from dispatcher.web.answers import Reply
+from dispatcher.web.lists import PageQuery, whole_reply
 from dispatcher.web.models import (
-    ChannelList,
+    ChannelPage,
     ChannelView,
-    SegmentList,
+    SegmentPage,
     SegmentRule,
     SegmentView,
     Sender,
-    TemplateList,
+    TemplatePage,
     TemplateView,
     Window,
 )
-from dispatcher.web.routing import Plain
+from dispatcher.web.routing import Call
 from segments.rules import Rules
 from templates.words import voice
 
@@ -39,7 +40,7 @@ where removed_at is null and external_id <> '{CANARY}' and id {OWN_ACCOUNT} grou
 """
 
 
-async def list_channels(call: Plain) -> Reply:
+async def list_channels(call: Call[None, PageQuery]) -> Reply:
     """Limits, what is left of them now, and what is paused and why."""
     now = call.ctx.now()
     async with call.connection() as conn:
@@ -67,16 +68,11 @@ async def list_channels(call: Plain) -> Reply:
                 paused_why=row["paused_why"] if paused else None,
             )
         )
-    return Reply(
-        ChannelList(
-            data=[
-                ChannelView(
-                    channel=kind, configured=kind.code in configured, senders=found[kind.code]
-                )
-                for kind in ChannelKind
-            ]
-        )
-    )
+    views = [
+        ChannelView(channel=kind, configured=kind.code in configured, senders=found[kind.code])
+        for kind in ChannelKind
+    ]
+    return whole_reply(call, views, [(view.channel,) for view in views], ChannelPage)
 
 
 def _windows(
@@ -93,25 +89,22 @@ def _windows(
     return windows
 
 
-async def list_segments(call: Plain) -> Reply:
+async def list_segments(call: Call[None, PageQuery]) -> Reply:
     """Segments in the order of their rules, with the number of accounts in each that the caller may see."""
     rules = call.ctx.segment_rules
     async with call.connection() as conn:
         sql = OWN_SEGMENTS_SQL if call.caller.limited else SEGMENTS_SQL
         counts = {row["segment"]: row["n"] for row in await conn.fetch(sql)}
-    return Reply(
-        SegmentList(
-            data=[
-                SegmentView(
-                    name=name,
-                    always=name in rules.always_segments,
-                    accounts=counts.get(name, 0),
-                    rules=_leading_to(name, rules),
-                )
-                for name in rules.segments
-            ]
+    views = [
+        SegmentView(
+            name=name,
+            always=name in rules.always_segments,
+            accounts=counts.get(name, 0),
+            rules=_leading_to(name, rules),
         )
-    )
+        for name in rules.segments
+    ]
+    return whole_reply(call, views, [(view.name,) for view in views], SegmentPage)
 
 
 def _leading_to(segment: str, rules: Rules) -> list[SegmentRule]:
@@ -128,7 +121,7 @@ def _leading_to(segment: str, rules: Rules) -> list[SegmentRule]:
     ]
 
 
-async def list_templates(call: Plain) -> Reply:
+async def list_templates(call: Call[None, PageQuery]) -> Reply:
     """Whose words each segment reads on each channel; segments of your own read a small customer's."""
     named = [
         TemplateView(
@@ -141,4 +134,6 @@ async def list_templates(call: Plain) -> Reply:
     public = TemplateView(
         channel=ChannelKind.SOCIAL, segment=None, voice="public", file="social/public.j2"
     )
-    return Reply(TemplateList(data=[*named, public]))
+    views = [*named, public]
+    keys = [(view.channel, view.segment or "") for view in views]
+    return whole_reply(call, views, keys, TemplatePage)

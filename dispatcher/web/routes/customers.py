@@ -10,9 +10,9 @@ from dispatcher.web import (
 from dispatcher.web.customer_models import Account, Component, Contact, Stored
 from dispatcher.web.lists import PageQuery
 from dispatcher.web.models import (
-    ChannelList,
-    SegmentList,
-    TemplateList,
+    ChannelPage,
+    SegmentPage,
+    TemplatePage,
 )
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.routing import Route
@@ -90,23 +90,23 @@ CUSTOMER_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         "list_channels",
         Scope.DELIVERIES_READ,
         overview.list_channels,
-        NoQuery,
-        ChannelList,
+        PageQuery,
+        ChannelPage,
     ),
     get(
         "/v1/segments",
         "list_segments",
         Scope.INCIDENTS_READ,
         overview.list_segments,
-        NoQuery,
-        SegmentList,
+        PageQuery,
+        SegmentPage,
     ),
     get(
         "/v1/templates",
         "list_templates",
         Scope.INCIDENTS_READ,
         overview.list_templates,
-        NoQuery,
-        TemplateList,
+        PageQuery,
+        TemplatePage,
     ),
 )
