@@ -15,6 +15,8 @@ A_TURN = 20
 SESSIONS_KEPT = timedelta(days=31)
 LINKS_KEPT = timedelta(days=7)
 BRAKES_KEPT = timedelta(days=1)
+# Where somebody was let in; as long as dispatcher/web/people/brake.py asks for it.
+PLACES_KEPT = timedelta(days=90)
 
 # What was asked for in a session is known by its key for 72 hours more.
 SESSIONS_SQL = """
@@ -24,7 +26,7 @@ where k.kind = 'session' and k.expires_at < $1
 """
 LINKS_SQL = "delete from user_link where ends_at < $1"
 STATES_SQL = "delete from oidc_state where ends_at < $1"
-BRAKES_SQL = "delete from sign_in_brake where at < $1"
+BRAKES_SQL = "delete from sign_in_brake where at < $1 and (failed > 0 or at < $2)"
 OLD_SQL = """
 select k.update_id, k.incident_id, d.id as dispatch_id
 from canary_update k join dispatch d on d.update_id = k.update_id
@@ -52,7 +54,7 @@ async def forget_visits(conn: Connection, *, now: datetime) -> None:
     await conn.execute(SESSIONS_SQL, now - SESSIONS_KEPT)
     await conn.execute(LINKS_SQL, now - LINKS_KEPT)
     await conn.execute(STATES_SQL, now)
-    await conn.execute(BRAKES_SQL, now - BRAKES_KEPT)
+    await conn.execute(BRAKES_SQL, now - BRAKES_KEPT, now - PLACES_KEPT)
 
 
 async def forget_canaries(conn: Connection) -> int:

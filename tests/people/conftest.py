@@ -23,7 +23,7 @@ __all__ = [
 
 @pytest.fixture
 def web_settings(plain_settings: Settings) -> Settings:
-    """All our people sign in from one address."""
+    """All our people sign in from one address, but where a test says from which, as a proxy does."""
     return plain_settings.model_copy(
-        update={"api": ApiSettings(sign_ins=1000), "web": WebSettings(port=0)}
+        update={"api": ApiSettings(sign_ins=1000, proxies=1), "web": WebSettings(port=0)}
     )

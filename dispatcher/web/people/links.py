@@ -11,6 +11,7 @@ from dispatcher.db import Connection, in_transaction
 from dispatcher.rules.problem import conflict
 from dispatcher.web.answers import Reply, WebRefusedError
 from dispatcher.web.ids import USER
+from dispatcher.web.limits import client_address
 from dispatcher.web.people import brake, passwords, store
 from dispatcher.web.people.models import InvitationIn, PasswordLink, UserView
 from dispatcher.web.people.store import User
@@ -60,6 +61,7 @@ async def post_invitation(call: Call[InvitationIn, NoQuery]) -> Reply:
         password, pointer="/password", email=user.email, brand=ctx.settings.brand.name
     )
     password_hash = await passwords.hashed(password)
+    attempt = brake.attempt_of(ctx, email=user.email, address=client_address(call.request))
 
     async def work(conn: Connection) -> UserView:
         now = ctx.now()
@@ -68,7 +70,7 @@ async def post_invitation(call: Call[InvitationIn, NoQuery]) -> Reply:
         if held.disabled_at or await conn.fetchval(USE_SQL, token_hash, now) is None:
             raise WebRefusedError("link-over")
         await store.set_password(conn, user.id, password_hash, now=now)
-        await brake.reopen(conn, ctx, user.email)
+        await brake.reopen(conn, attempt, now=now)
         public = ctx.signer.public_id(USER, user.id)
         actor = f"user:{public}"
         await note(conn, at=now, actor=actor, action="user.password", thing=public)

@@ -23,7 +23,9 @@ LONGEST: Final = 256
 HASHER: Final = PasswordHasher()
 # Each takes 64 MiB and a tenth of a second of four cores, so this is how many there are at once.
 _AT_ONCE: Final = 2
-_MOST_WAITING: Final = 40
+# Of strangers; who is known, or has a link, still finds room when those have taken theirs.
+_MOST_STRANGERS: Final = 20
+_MOST: Final = 40
 _THREADS: Final = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="argon2")
 
 
@@ -45,20 +47,23 @@ _LEFT_OVER: Final = 6
 _DIFFERENT: Final = 5
 
 
-def refuse_when_busy() -> None:
+def refuse_when_busy(*, known: bool) -> None:
     """Raises WebRefusedError (429) when too many wait already, before an attempt is counted."""
-    if _QUEUE.waiting >= _MOST_WAITING:
+    if _QUEUE.waiting >= (_MOST if known else _MOST_STRANGERS):
         raise WebRefusedError("too-many-attempts", headers={"Retry-After": "5"})
 
 
 async def hashed(password: str) -> str:
     """The password as it is stored. Raises WebRefusedError (429) when too many wait for theirs."""
-    return await _in_thread(lambda: HASHER.hash(_plain(password)))
+    return await _in_thread(lambda: HASHER.hash(_plain(password)), known=True)
 
 
-async def fits(password: str, stored: str | None) -> bool:
-    """Whether it is the password; of somebody without one, after as long a time, never."""
-    fitting = await _in_thread(lambda: _fits(_plain(password), stored or NOBODYS_HASH))
+async def fits(password: str, stored: str | None, *, known: bool) -> bool:
+    """Whether it is the password; of somebody without one, after as long a time, never.
+
+    `known`: they were let in from here lately. Raises WebRefusedError (429) when too many wait for theirs.
+    """
+    fitting = await _in_thread(lambda: _fits(_plain(password), stored or NOBODYS_HASH), known=known)
     return fitting and stored is not None
 
 
@@ -104,8 +109,8 @@ def _fits(password: str, stored: str) -> bool:
         return False
 
 
-async def _in_thread(work: Callable[[], T]) -> T:
-    refuse_when_busy()
+async def _in_thread(work: Callable[[], T], *, known: bool) -> T:
+    refuse_when_busy(known=known)
     _QUEUE.waiting += 1
     try:
         return await asyncio.get_running_loop().run_in_executor(_THREADS, work)

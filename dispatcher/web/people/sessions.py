@@ -31,7 +31,7 @@ async def post_session(call: Call[SignIn, NoQuery]) -> Reply:
     ctx, body = call.ctx, call.body
     password = body.password.get_secret_value()
     attempt = brake.attempt_of(ctx, email=body.email, address=client_address(call.request))
-    user = await _proven(ctx, attempt, body.email, password)
+    user, known = await _proven(ctx, attempt, body.email, password)
     better = None
     if passwords.is_outdated(user.password_hash or ""):
         better = await passwords.hashed(password)
@@ -39,7 +39,7 @@ async def post_session(call: Call[SignIn, NoQuery]) -> Reply:
     async def work(conn: Connection) -> Session:
         now = ctx.now()
         await _refuse_changed(conn, user)
-        await brake.release(conn, attempt, now=now)
+        await brake.release(conn, attempt, known=known, now=now)
         if better is not None:
             await store.rehash(conn, user.id, better, now=now)
         return await enter(conn, ctx, user, now=now, by="password")
@@ -93,14 +93,14 @@ async def post_password(call: Call[PasswordIn, NoQuery]) -> Reply:
     # First of all: a weak one must not count as a failure to prove the old one.
     passwords.refuse_weak(new, pointer="/new", email=email, brand=ctx.settings.brand.name)
     attempt = brake.attempt_of(ctx, email=email, address=client_address(call.request))
-    user = await _proven(ctx, attempt, email, body.old.get_secret_value())
+    user, known = await _proven(ctx, attempt, email, body.old.get_secret_value())
     password_hash = await passwords.hashed(new)
 
     async def work(conn: Connection) -> None:
         now = ctx.now()
         await _refuse_changed(conn, user)
         await store.set_password(conn, user.id, password_hash, now=now)
-        await brake.release(conn, attempt, now=now)
+        await brake.release(conn, attempt, known=known, now=now)
         await note(conn, at=now, actor=call.actor, action="user.password", thing=caller.person)
 
     await in_transaction(ctx.pool, work, rng=ctx.rng, wait_s=POOL_WAIT_S)
@@ -126,26 +126,29 @@ async def note_refusal(
         await note(conn, at=at, actor=NOBODY, action=action, thing=who, detail=detail)
 
 
-async def _proven(ctx: Context, attempt: Attempt, email: str, password: str) -> User:
-    """Whose e-mail and password these are.
+async def _proven(ctx: Context, attempt: Attempt, email: str, password: str) -> tuple[User, bool]:
+    """Whose e-mail and password these are, and whether they were let in from there lately.
 
     Raises WebRefusedError: 401 when nobody's, or when they are disabled; 429 when it was tried too often.
     """
-    passwords.refuse_when_busy()
-    failed = await brake.begin(ctx, attempt)
-    if isinstance(failed, datetime):
-        wait_s = math.ceil((failed - ctx.now()).total_seconds())
-        raise WebRefusedError("too-many-attempts", headers={"Retry-After": str(max(wait_s, 1))})
     async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
+        known = await brake.is_known(conn, attempt, now=ctx.now())
         user = await store.by_email(conn, email)
-    if not await passwords.fits(password, user.password_hash if user else None) or user is None:
-        locks = failed >= brake.BY_EMAIL.free
+    passwords.refuse_when_busy(known=known)
+    try:
+        failed = await brake.begin(ctx, attempt, known=known)
+    except brake.ClosedError as closed:
+        wait_s = max(math.ceil((closed.until - ctx.now()).total_seconds()), 1)
+        raise WebRefusedError("too-many-attempts", headers={"Retry-After": str(wait_s)}) from None
+    stored = user.password_hash if user else None
+    if not await passwords.fits(password, stored, known=known) or user is None:
+        locks = failed >= brake.BY_PAIR.free
         await note_refusal(ctx, user, "password", action=_LOCKED if locks else _REFUSED)
         raise WebRefusedError("wrong-credentials")
     if user.disabled_at is not None:
         await note_refusal(ctx, user, "disabled")
         raise WebRefusedError("person-disabled")
-    return user
+    return user, known
 
 
 async def _refuse_changed(conn: Connection, user: User) -> None:
