@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
+from socket import socket
 from typing import Any
 
 import aiohttp
@@ -158,14 +159,18 @@ async def _follow(pool: Pool, clock: DatabaseClock, every_s: float) -> None:
     await tick(partial(keep_time, pool, clock), every_s=every_s, stop=asyncio.Event())
 
 
-async def serve(ctx: Context, stop: asyncio.Event) -> None:
-    """Answer HTTP until `stop`. Raises OSError when the port is taken."""
+async def serve(ctx: Context, stop: asyncio.Event, held: socket | None = None) -> None:
+    """Answer HTTP until `stop`, on a socket that is `held` already or on the configured port.
+
+    Raises OSError when the port is taken.
+    """
     runner = make_runner(ctx)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, ctx.settings.web.host, ctx.settings.web.port)
+        at = ctx.settings.web
+        site = web.SockSite(runner, held) if held else web.TCPSite(runner, at.host, at.port)
         await site.start()
-        log.info("web_listening", host=ctx.settings.web.host, port=ctx.settings.web.port)
+        log.info("web_listening", host=at.host, port=at.port)
         await _tell_how_to_begin(ctx)
         watch = Watch(ctx, partial(own_checks, runner.app))
         await tick(watch.turn, every_s=between_looks(ctx.settings), stop=stop)

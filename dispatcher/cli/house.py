@@ -58,18 +58,21 @@ async def house(*, hold_port: bool, workers: int = WORKERS) -> AsyncIterator[Hou
 
     With `hold_port`, the usual ports are taken where they are free, so that documented commands fit.
     """
-    with _folder() as folder:
-        web_port = _port(_WEB_PORT) if hold_port else _port(0)
+    with (
+        _folder() as folder,
+        listening(_WEB_PORT if hold_port else 0) as web,
+        listening(_SANDBOX_PORT if hold_port else 0) as providers,
+    ):
+        web_port: int = web.getsockname()[1]
         public_url = f"http://127.0.0.1:{web_port}"
         async with AsyncExitStack() as stack:
             children = await stack.enter_async_context(Children(grace_s=_GRACE_S))
             # Both take seconds, so they start together. The database is ours to end: nobody else
             # uses it longer than we do.
             database = embedded_postgres(_database_folder(folder), ephemeral=True)
-            sandbox_port = _port(_SANDBOX_PORT) if hold_port else 0
             async with asyncio.TaskGroup() as group:
                 starting = group.create_task(
-                    _start_sandbox(children, folder, public_url, sandbox_port)
+                    _start_sandbox(children, folder, public_url, providers)
                 )
                 group.create_task(stack.enter_async_context(database))
             sandbox = starting.result()
@@ -80,7 +83,7 @@ async def house(*, hold_port: bool, workers: int = WORKERS) -> AsyncIterator[Hou
             )
             settings = load_settings(environ={}, config_file=settings_file)
             async with running(settings) as built, Children(grace_s=_GRACE_S) as flow:
-                await _start_flow(flow, folder, settings_file, workers)
+                await _start_flow(flow, folder, settings_file, web, workers)
                 yield House(built, flow, folder, settings_file, sandbox["url"])
 
 
@@ -99,16 +102,22 @@ def _database_folder(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}-db")
 
 
-def _port(wanted: int) -> int:
-    """The wanted port where it is free, else any free one."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", wanted))
-        except OSError:
-            return _port(0)
-        number: int = probe.getsockname()[1]
-        return number
+def listening(wanted: int) -> socket.socket:
+    """A socket on the wanted port of this machine where that is free, else on any free one; 0 takes any.
+
+    It listens already: a port that is only looked at may be another's until somebody listens there.
+    """
+    held = socket.socket()
+    try:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", wanted))
+        held.listen()
+    except OSError:
+        held.close()
+        if wanted == 0:
+            raise
+        return listening(0)
+    return held
 
 
 def _plain_environment() -> dict[str, str]:
@@ -117,7 +126,7 @@ def _plain_environment() -> dict[str, str]:
 
 
 async def _start_sandbox(
-    children: Children, folder: Path, public_url: str, port: int
+    children: Children, folder: Path, public_url: str, held: socket.socket
 ) -> dict[str, Any]:
     # An empty settings file keeps the operator's ./tidings.toml out of it.
     empty = folder / "sandbox.toml"
@@ -125,10 +134,11 @@ async def _start_sandbox(
     argv = command("--config", str(empty), "sandbox", "--json", "--until-stdin-closes")
     process = await children.start(
         "sandbox",
-        [*argv, "--port", str(port), "--receipts-url", public_url],
+        [*argv, "--receipts-url", public_url],
         environment={**_plain_environment(), "TIDINGS_PUBLIC_URL": public_url},
         log=folder / "sandbox.log",
         read=True,
+        held=held,
     )
     line = await process.stdout.readline() if process.stdout else b""
     if not line:
@@ -166,12 +176,18 @@ def _toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-async def _start_flow(children: Children, folder: Path, settings_file: Path, workers: int) -> None:
+async def _start_flow(
+    children: Children, folder: Path, settings_file: Path, web: socket.socket, workers: int
+) -> None:
     for name in ("web", *(f"worker-{number + 1}" for number in range(workers))):
         verb = "serve" if name == "web" else "worker"
         argv = command("--config", str(settings_file), verb, "--until-stdin-closes")
         await children.start(
-            name, argv, environment=_plain_environment(), log=folder / f"{name}.log"
+            name,
+            argv,
+            environment=_plain_environment(),
+            log=folder / f"{name}.log",
+            held=web if name == "web" else None,
         )
 
 
@@ -185,7 +201,7 @@ async def until_ready(built: Context, session: aiohttp.ClientSession) -> None:
                 if answer.ok:
                     return
                 reason = await answer.text()
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, TimeoutError):
             pass
         await built.clock.sleep(0.1)
     raise Failure(Exit.UNREACHABLE, f"The demo was not ready in {READY_WITHIN_S:.0f} s: {reason}")

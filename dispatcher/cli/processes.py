@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from socket import socket
 from types import TracebackType
 from typing import Self
 
@@ -53,8 +54,14 @@ class Children:
         environment: Mapping[str, str] | None = None,
         log: Path | None = None,
         read: bool = False,
+        held: socket | None = None,
     ) -> asyncio.subprocess.Process:
-        """Start one. Its errors go to `log`, or where ours go; with `read`, we get its output."""
+        """Start one. Its errors go to `log`, or where ours go; with `read`, we get its output.
+
+        `held`: a socket that it takes over, as `--socket`.
+        """
+        if held is not None:
+            argv = [*argv, "--socket", str(held.fileno())]
         errors = log.open("ab") if log else None
         try:
             process = await asyncio.create_subprocess_exec(
@@ -63,12 +70,15 @@ class Children:
                 stdout=asyncio.subprocess.PIPE if read else errors,
                 stderr=errors,
                 env=dict(environment) if environment is not None else None,
+                pass_fds=() if held is None else (held.fileno(),),
                 # Ctrl-C in a terminal goes to the whole group; who stops them is us.
                 start_new_session=True,
             )
         finally:
             if errors:
                 errors.close()
+            if held is not None:
+                held.close()
         place = name
         number = 1
         while place in self.running:

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from socket import socket
 from typing import Annotated, Any
 
 import orjson
@@ -10,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 
 from dispatcher.cli.base import Exit, Failure, execute, settings_of, until_stopped
 from dispatcher.cli.plain import say
-from dispatcher.cli.serving import UntilStdin
+from dispatcher.cli.serving import Held, UntilStdin, inherited
 from dispatcher.sandbox import RunningSandbox, SandboxSettings
 from dispatcher.sandbox import start as start_sandbox
 
@@ -33,6 +34,7 @@ def sandbox_verb(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print addresses as one JSON line.")
     ] = False,
+    held: Held = None,
     until_stdin_closes: UntilStdin = False,
 ) -> None:
     """Make-believe SendGrid, Twilio and X with a ledger and a page that shows what arrived.
@@ -53,12 +55,14 @@ def sandbox_verb(
     except ValidationError as error:
         found = [f"{item['loc'][0]}: {item['msg']}" for item in error.errors(include_url=False)]
         raise Failure(Exit.USAGE, *found) from None
-    execute(_sandbox(made, as_json, until_stdin_closes))
+    execute(_sandbox(made, inherited(held), as_json, until_stdin_closes))
 
 
-async def _sandbox(settings: SandboxSettings, as_json: bool, with_stdin: bool) -> None:
+async def _sandbox(
+    settings: SandboxSettings, held: socket | None, as_json: bool, with_stdin: bool
+) -> None:
     async with until_stopped(with_stdin=with_stdin) as stop:
-        sandbox = await start_sandbox(settings)
+        sandbox = await start_sandbox(settings, held=held)
         try:
             _announce(sandbox, as_json)
             await stop.wait()

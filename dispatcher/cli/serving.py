@@ -1,5 +1,6 @@
 """The long-running verbs: serve, worker, up."""
 
+from socket import socket
 from typing import Annotated
 
 import typer
@@ -18,6 +19,8 @@ MetricsPort = Annotated[
     typer.Option(help="Port for this process's own /metrics; none without.", min=0, max=65535),
 ]
 UntilStdin = Annotated[bool, typer.Option("--until-stdin-closes", hidden=True)]
+Held = Annotated[int | None, typer.Option("--socket", metavar="FD", hidden=True)]
+"""A socket that whoever started us listens on already, so that nobody else can have its port."""
 
 
 def register(app: typer.Typer) -> None:
@@ -27,16 +30,25 @@ def register(app: typer.Typer) -> None:
 
 
 def serve_verb(
-    ctx: typer.Context, host: Host = None, port: Port = None, until_stdin_closes: UntilStdin = False
+    ctx: typer.Context,
+    host: Host = None,
+    port: Port = None,
+    held: Held = None,
+    until_stdin_closes: UntilStdin = False,
 ) -> None:
     """Answer HTTP: the API, receipts, banners, public pages. SIGTERM ends it."""
     settings = settings_of(ctx, web={"host": host, "port": port})
-    execute(_serve(settings, until_stdin_closes))
+    execute(_serve(settings, inherited(held), until_stdin_closes))
 
 
-async def _serve(settings: Settings, with_stdin: bool) -> None:
+def inherited(number: int | None) -> socket | None:
+    """The socket behind the number of a file that we were given."""
+    return None if number is None else socket(fileno=number)
+
+
+async def _serve(settings: Settings, held: socket | None, with_stdin: bool) -> None:
     async with until_stopped(with_stdin=with_stdin) as stop, running(settings) as ctx:
-        await serve(ctx, stop)
+        await serve(ctx, stop, held)
 
 
 def worker_verb(

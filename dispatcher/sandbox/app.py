@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from socket import socket
 
 from aiohttp import web
 
@@ -86,14 +87,24 @@ class RunningSandbox:
 
 
 async def start(
-    settings: SandboxSettings, *, clock: Callable[[], float] = time.time
+    settings: SandboxSettings,
+    *,
+    clock: Callable[[], float] = time.time,
+    held: socket | None = None,
 ) -> RunningSandbox:
-    """Listen in this event loop. OSError: the port is taken."""
+    """Listen in this event loop, on a socket that is `held` already or on the port of `settings`.
+
+    OSError: the port is taken.
+    """
     app = create_app(settings, clock=clock)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_WITHIN)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.host, settings.port)
+        site = (
+            web.SockSite(runner, held)
+            if held
+            else web.TCPSite(runner, settings.host, settings.port)
+        )
         await site.start()
     except OSError:
         await runner.cleanup()
