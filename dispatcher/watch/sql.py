@@ -89,11 +89,12 @@ where s.disabled_at is null
           order by e.id desc limit 1)) < $1::timestamptz - (s.defaults ->> 'silent_after')::interval
 """
 # Endpoints that are told nothing any more though no person said so; since when another one has done
-# nothing but fail; and since when anything is due to one that is told.
+# nothing but fail; and since when anything is due to one that is told, and has not asked us to wait.
 WEBHOOKS_SQL: Final = """
 select count(*) filter (where disabled_why in ('gone', 'failing')) as disabled,
        min(failing_since) filter (where disabled_at is null) as failing,
-       (select min(d.due_at) from webhook_endpoint p cross join lateral (
+       (select min(greatest(d.due_at, s.not_before)) from webhook_endpoint p
+        left join webhook_strain s on s.endpoint_id = p.id cross join lateral (
             select due_at from webhook_delivery where endpoint_id = p.id and state = 'waiting'
             order by due_at limit 1) d
         where p.disabled_at is null) as due

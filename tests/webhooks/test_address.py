@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -36,6 +38,11 @@ INSIDE = [
     "169.254.169.254",
     "100.64.0.1",
     "192.0.0.1",
+    "192.0.0.9",
+    "192.0.0.192",
+    "168.63.129.16",
+    "::ffff:168.63.129.16",
+    "192.88.99.1",
     "192.0.2.1",
     "198.18.0.1",
     "203.0.113.1",
@@ -56,6 +63,8 @@ INSIDE = [
     "2002:a00:1::1",
     "2001:0:4136:e378:8000:63bf:3fff:fdd2",
     "2001:db8::1",
+    "3fff::1",
+    "5f00::1",
     "fc00::1",
     "fd12:3456::1",
     "fe80::1",
@@ -91,6 +100,26 @@ def test_one_address_inside_spoils_a_name_and_a_network_may_be_allowed() -> None
     check_all(["1.1.1.1", "10.1.0.5", "::ffff:10.1.0.5", "fd00:1::7"], lab)
     with pytest.raises(ForbiddenAddressError):
         check_all(["10.2.0.5"], lab)
+
+
+async def test_names_are_looked_up_apart_from_what_providers_and_the_database_need() -> None:
+    """Names that nobody answers for take a thread each for half a minute; the shared ones are few."""
+    loop, enough = asyncio.get_running_loop(), threading.Event()
+    shared = ThreadPoolExecutor(max_workers=1)
+    loop.set_default_executor(shared)
+    held = loop.run_in_executor(None, enough.wait)
+    try:
+        async with receiving("localhost") as receiver:
+            lab = LAB.model_copy(update={"http_hosts": ("localhost",)})
+            outcome = await _post(lab, receiver.url)
+            assert outcome.is_success
+            assert not held.done()
+            nowhere = receiver.url.replace("localhost", "nowhere.invalid")
+            lab = LAB.model_copy(update={"http_hosts": ("nowhere.invalid",)})
+            assert (await _post(lab, nowhere)).trouble is AttemptError.UNREACHABLE
+    finally:
+        enough.set()
+        await held
 
 
 EVIL = [

@@ -291,6 +291,7 @@ async def test_what_another_version_wrote_holds_nothing_up(
     await ctx.pool.execute(change.format("- 'name'"), second)
     await ctx.pool.execute("update webhook_event set type = 'later.on' where id = $1", third)
     await ctx.pool.execute("update webhook_endpoint set events = events || '{later.on}'::text[]")
+    await ctx.pool.execute("alter table webhook_endpoint add column later_on int")
     async with ctx.pool.acquire() as conn:
         assert "later.on" in await wanted(conn)
     with capture_logs() as logs:

@@ -12,11 +12,13 @@ import pytest
 from dispatcher.app import work
 from dispatcher.clocks.webhooks import SPARED_AT_ONCE, wake_webhooks
 from dispatcher.config import Settings
-from dispatcher.context import Context
+from dispatcher.context import ASIDE, Context
 from dispatcher.db import in_transaction
 from dispatcher.stages import webhooks
+from dispatcher.stages.webhooks.outgoing import AttemptError, Outcome
 from dispatcher.stages.webhooks.retries import RETRIES
 from dispatcher.stages.webhooks.turn import AT_ONCE, _claim
+from dispatcher.watch.sql import WEBHOOKS_SQL
 from tests.flow.story import MovableClock, eventually
 from tests.profiles import BRISK
 from tests.webhooks.hooks import Hook, hook, jobs, log_of, state_of, tell
@@ -135,6 +137,9 @@ async def test_who_asks_us_to_wait_is_sent_nothing_until_then(
     asked_until = ctx.now() + timedelta(minutes=30)
     waiting = [item for item in await log_of(ctx, endpoint) if item.state == "waiting"]
     assert {item.due_at for item in waiting} == {asked_until}, "the log says when"
+    facts = await ctx.pool.fetchrow(WEBHOOKS_SQL)
+    assert facts is not None
+    assert facts["due"] == asked_until, "nobody is late"
     clock.move(timedelta(minutes=29))
     await tell(ctx, 99)
     await webhooks.run(ctx, endpoint.id)
@@ -148,6 +153,41 @@ async def test_who_asks_us_to_wait_is_sent_nothing_until_then(
     for number in range(2 * AT_ONCE):
         await tell(ctx, number)
     assert await claims(ctx, endpoint) == AT_ONCE
+
+
+async def test_what_was_under_way_when_a_pause_was_asked_for_does_not_end_it(
+    ctx: Context, receiver: Receiver
+) -> None:
+    endpoint = await hook(ctx, receiver)
+    await tell(ctx, 1)
+    await tell(ctx, 2)
+    claim = partial(_claim, ctx, endpoint.id)
+    first, second = [await in_transaction(ctx.pool, claim, rng=ctx.rng) for _ in range(2)]
+    assert first is not None
+    assert second is not None
+    busy = Outcome(AttemptError.STATUS, 429, 5, retry_after=timedelta(hours=1))
+    well = Outcome(AttemptError.NONE, 204, 5)
+    for held, outcome in ((first, busy), (second, well)):
+        await in_transaction(ctx.pool, partial(webhooks.record, ctx, held, outcome), rng=ctx.rng)
+    await tell(ctx, 3)
+    await webhooks.run(ctx, endpoint.id)
+    assert receiver.got == []
+
+
+async def test_customers_messages_find_a_connection_however_many_receivers_there_are(
+    ctx: Context, receiver: Receiver
+) -> None:
+    endpoint = await hook(ctx, receiver)
+    await tell(ctx)
+    for _ in range(ASIDE):
+        await ctx.aside.acquire()
+    turn = asyncio.create_task(webhooks.run(ctx, endpoint.id))
+    assert not (await asyncio.wait([turn], timeout=0.3))[0]
+    assert receiver.got == []
+    for _ in range(ASIDE):
+        ctx.aside.release()
+    await turn
+    assert len(receiver.got) == 1
 
 
 async def test_a_pause_ends_when_a_person_says_so(

@@ -6,7 +6,7 @@ name leads to is looked at anew at each attempt, and the address that is connect
 
 import re
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from yarl import URL
@@ -19,6 +19,17 @@ HTTP_PORT: Final = 80
 FIRST_FREE_PORT: Final = 1024
 # What starts so stands for an IPv4 address, and leads to it where there is a gateway.
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+# What Python calls global, some of its versions at least, and is not, or leads to a cloud's own services.
+_NOT_PUBLIC: Final = tuple(
+    ip_network(text)
+    for text in (
+        "192.0.0.0/24",  # of protocols; metadata of Oracle's cloud
+        "168.63.129.16/32",  # the host of a machine in Azure
+        "192.88.99.0/24",  # what led to 6to4
+        "3fff::/20",  # documentation
+    )
+)
+_IPV6_OF_THE_WORLD: Final = IPv6Network("2000::/3")
 _HOST: Final = re.compile(r"[a-z0-9._:-]+")
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
 
@@ -104,8 +115,12 @@ def _meant(address: Address) -> Address:
 
 def _is_public(address: Address) -> bool:
     if isinstance(address, IPv6Address) and (
-        address.scope_id is not None or address.is_site_local or address.teredo is not None
+        address.scope_id is not None
+        or address.teredo is not None
+        or address not in _IPV6_OF_THE_WORLD
     ):
+        return False
+    if any(address in network for network in _NOT_PUBLIC):
         return False
     # Python 3.11 calls some of these global.
     special = address.is_multicast or address.is_reserved or address.is_unspecified
