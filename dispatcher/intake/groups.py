@@ -31,7 +31,9 @@ ENDED_SQL = "update intake_group set ended_at = $3 where source_id = $1 and key 
 # Before any row: what was said last of an alert stays so until the transaction ends.
 TURN_SQL = "select pg_advisory_xact_lock(hashtextextended(encode($2, 'hex'), 7202608 + $1))"
 QUIET_SQL = """
-select (select i.resolved_at from intake_group g join incident i on i.external_id = g.external_id
+select coalesce((select g.ended_at is not null from intake_group g
+                 where g.source_id = $1 and g.key = $2), false) as has_ended,
+       (select i.resolved_at from intake_group g join incident i on i.external_id = g.external_id
         where g.source_id = $1 and g.key = $2 and i.source = $3) as over_since,
        exists (select from draft_revision r where r.update_id = $4 and r.action = 'discarded')
        as is_discarded
@@ -40,8 +42,12 @@ select (select i.resolved_at from intake_group g join incident i on i.external_i
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """Why nothing is said of a group that fires: since when a person says that it is over, or said no."""
+    """Why nothing is said of a group that fires: all of it had ended, or people decided so.
 
+    `over_since`: when a person said that its incident is over.
+    """
+
+    has_ended: bool
     over_since: datetime | None
     is_discarded: bool
 
@@ -54,9 +60,9 @@ async def take_turn(conn: Connection, source_id: int, key: str) -> None:
 async def quiet_of_group(
     conn: Connection, source: Source, key: str, *, update_id: int | None
 ) -> Quiet:
-    """What people decided about a group that was said before; `update_id`: what it had become."""
+    """How things stand with a group that was said before; `update_id`: what it had become."""
     row = await one_row(conn, QUIET_SQL, source.id, _hashed(key), source.name, update_id)
-    return Quiet(row["over_since"], row["is_discarded"])
+    return Quiet(row["has_ended"], row["over_since"], row["is_discarded"])
 
 
 def _hashed(key: str) -> bytes:

@@ -7,7 +7,7 @@
 """
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -41,21 +41,30 @@ def read_update(data: Node, *, key: str, at: datetime | None) -> Reading:
         title=incident.text("name"),
         severity=incident.text("severity") or incident.text("impact"),
         components=tuple(item.name() for item in incident.items("component_ids")),
-        next_update_by=data.when("next_update_by"),
+        next_update_by=_promise(data),
         facts=_facts(data),
         at=at,
     )
 
 
+def _promise(data: Node) -> datetime | None:
+    by = data.when("next_update_by")
+    return _checked({"next_update_by": by}, data.pointer).next_update_by
+
+
 def _facts(data: Node) -> FactsPatch:
     found = data.get("facts")
-    if found is None:
-        return FactsPatch()
+    return FactsPatch() if found is None else _checked(found.value, found.pointer)
+
+
+def _checked(value: Any, pointer: str) -> FactsPatch:
     try:
-        return FactsPatch.model_validate(found.value)
+        return FactsPatch.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = "".join(
             f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in first["loc"]
         )
-        raise MalformedError(f"{found.pointer}{place}", first["msg"]) from None
+        # Names of unknown fields stand in it, and they may be anything.
+        where = line(f"{pointer}{place}")
+        raise MalformedError(where, first["msg"].removeprefix("Value error, ")) from None

@@ -115,13 +115,15 @@ class Door:
         }
 
     async def _what_goes_on(self, draft: DraftProposal, known: Mapping[str, Any]) -> _News:
-        """What was said before is news when a person says that it is over, and it does not end."""
+        """What was said before is news when all of it was said to be over, and it fires on."""
         firing = [alert for alert in draft.alerts if alert.firing]
         if not draft.recurring or not firing or self.replayed:
             return _News()
         quiet = await quiet_of_group(
             self.conn, self.source, draft.incident_key, update_id=known.get("update_id")
         )
+        if quiet.has_ended:
+            return _News(firing, AGAIN)
         if quiet.is_discarded:
             return _News(why=DISCARDED)
         if quiet.over_since is None:

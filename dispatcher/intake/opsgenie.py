@@ -1,6 +1,6 @@
 """Opsgenie webhooks: nothing is signed; a header of one's own choice carries the secret as Bearer."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from dispatcher.intake import proof
@@ -17,6 +17,10 @@ from dispatcher.intake.shapes import Node, code, line, lines, read_json
 
 _OPENS: Final = frozenset({"create", "unacknowledge"})
 _ENDS: Final = frozenset({"close", "delete"})
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# As milliseconds, it would be in three thousand years.
+_NANOSECONDS_FROM: Final = 10**14
+_LONGEST_MOMENT: Final = 19
 
 
 def verify(request: Request, keys: Keys, *, now: datetime) -> None:
@@ -33,23 +37,35 @@ def read(request: Request) -> Reading:
         return Ignored(f"the action {line(action, 60)} says nothing that customers are told")
     alert = body.need("alert")
     ended = action.lower() in _ENDS
+    key = "\n".join([alert.name("alertId"), action, _updated(alert)])
     return DraftProposal(
         # Customers are told what to name when they call; nobody can read out a UUID.
         incident_key=f"OG-{code(alert.name('alertId'))}",
         heading="Opsgenie: closed" if ended else "Opsgenie: opened",
-        alerts=(Alert(_key(alert, action), _text(alert), firing=not ended),),
+        alerts=(Alert(key, _text(alert), firing=not ended),),
         ended=ended,
         severity=_priority(alert),
         components=tuple(_components(alert)),
+        at=_at(_updated(alert)),
     )
 
 
-def _key(alert: Node, action: str) -> str:
-    """`updatedAt` counts milliseconds or nanoseconds, and is a text in some versions."""
+def _updated(alert: Node) -> str:
+    """It counts milliseconds or nanoseconds, and is a text in some versions."""
     moment = alert.get("updatedAt") or alert.need("createdAt")
     if type(moment.value) not in {int, str}:
         raise MalformedError(moment.pointer, "must be a whole number or a text")
-    return "\n".join([alert.name("alertId"), action, str(moment.value)])
+    return str(moment.value)
+
+
+def _at(text: str) -> datetime | None:
+    """When that was, None where it is no number."""
+    if not text.isascii() or not text.isdecimal() or len(text) > _LONGEST_MOMENT:
+        return None
+    number = int(text)
+    return _EPOCH + timedelta(
+        milliseconds=number // 10**6 if number >= _NANOSECONDS_FROM else number
+    )
 
 
 def _priority(alert: Node) -> str:

@@ -43,6 +43,7 @@ BY_NAME_SQL = f"{COLUMNS} where s.name = $1"
 LIST_SQL = f"{COLUMNS} where $1::bigint is null or s.id > $1 order by s.id limit $2"
 LOCK_SQL = "select * from source where id = $1 for update"
 STAY_SQL = "select id from source where id = $1 for key share"
+SETTLED_SQL = "select * from source where id = $1 for share"
 CHANGE_SQL = "update source set defaults = $2, disabled_at = $3 where id = $1"
 REMOVE_SQL = "delete from source where id = $1 returning id"
 KEYS_SQL = """
@@ -169,6 +170,17 @@ async def stay(conn: Connection, source_id: int) -> None:
     """Nobody removes the source before the transaction ends. Raises RefusedError where it is gone."""
     if await conn.fetchval(STAY_SQL, source_id) is None:
         raise not_found("source")
+
+
+async def settled(conn: Connection, source_id: int) -> Source:
+    """The source as it is until the transaction ends: who changes or disables it waits.
+
+    Raises RefusedError where it is gone.
+    """
+    row = await conn.fetchrow(SETTLED_SQL, source_id)
+    if row is None:
+        raise not_found("source")
+    return _source(row)
 
 
 async def remove(conn: Connection, source_id: int) -> bool:

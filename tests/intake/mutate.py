@@ -29,6 +29,7 @@ ODD: Final[tuple[Any, ...]] = (
     "\u202e\ufffe\x85",
     "0001-01-01T00:00:00+14:00",
     "9999-12-31T23:59:59-14:00",
+    "9999-12-31T23:59:59Z",
     "2026-11-22T14:00:00",
     "resolved",
     "firing",
@@ -42,6 +43,10 @@ ODD: Final[tuple[Any, ...]] = (
     {"": {"": None}},
     [{"status": "firing"}] * 3,
 )
+
+
+NAMES: Final = ("", "a\x00", "\u202e/~", "x" * 5000)
+"""Of fields that nobody knows."""
 
 
 def mutated(bodies: list[dict[str, Any]], seed: str, count: int = COUNT) -> Iterator[bytes]:
@@ -60,9 +65,11 @@ def _changed(body: Any, rng: Random) -> Any:
     if not places:
         return rng.choice(ODD)
     holder, key = rng.choice(places)
-    match rng.randrange(4):
+    match rng.randrange(5):
         case 0:
             del holder[key]
+        case 4 if isinstance(holder, dict):
+            holder[rng.choice(NAMES)] = 1
         case 1:
             holder[key] = copy.deepcopy(rng.choice(ODD))
         case 2:

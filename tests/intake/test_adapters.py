@@ -120,6 +120,21 @@ WRONG: list[tuple[Kind, Json, str]] = [
         payloads.cloudevent(data=payloads.native(facts={"a/b": 1})),
         "/data/facts/a~1b",
     ),
+    (
+        Kind.CLOUDEVENTS,
+        payloads.cloudevent(data=payloads.native(facts={"a\x00": 1})),
+        "/data/facts/a",
+    ),
+    (
+        Kind.CLOUDEVENTS,
+        payloads.cloudevent(data=payloads.native(facts={"x" * 5000: 1})),
+        "/data/facts/" + "x" * 187 + "…",
+    ),
+    (
+        Kind.CLOUDEVENTS,
+        payloads.cloudevent(data=payloads.native(next_update_by="9999-12-31T23:59:59Z")),
+        "/data/next_update_by",
+    ),
     (Kind.STANDARD_WEBHOOKS, payloads.own_webhook(data=None), "/data"),
     (
         Kind.STANDARD_WEBHOOKS,
@@ -174,6 +189,21 @@ def test_opsgenie_names_one_alert_in_milliseconds_and_nanoseconds() -> None:
     found = draft(Kind.OPSGENIE, payloads.opsgenie("Close"))
     assert found.ended
     assert found.alerts[0].key.endswith("Close\n1795356000000000110")
+
+
+@pytest.mark.parametrize(
+    ("updated_at", "at"),
+    [
+        (1795356000000, datetime(2026, 11, 22, 14, 0, tzinfo=UTC)),
+        (1795356000000000110, datetime(2026, 11, 22, 14, 0, tzinfo=UTC)),
+        ("1795356000000", datetime(2026, 11, 22, 14, 0, tzinfo=UTC)),
+        ("yesterday", None),
+        (-1, None),
+        ("9" * 40, None),
+    ],
+)
+def test_opsgenie_says_when_it_was_in_either_unit(updated_at: object, at: datetime | None) -> None:
+    assert draft(Kind.OPSGENIE, payloads.opsgenie(updatedAt=updated_at)).at == at
 
 
 def test_what_customers_are_to_name_when_they_call_can_be_read_out() -> None:

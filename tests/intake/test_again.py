@@ -79,6 +79,21 @@ async def test_what_fires_again_with_the_beginning_it_had_opens_what_its_end_had
     )
 
 
+async def test_what_fires_on_after_all_of_its_group_was_said_to_be_over_is_not_lost(
+    api: Api, ctx: Context, clock: MovableClock
+) -> None:
+    """A sender of one's own may name each alert alone, as if it were the whole group."""
+    sender = await source(api, Kind.ALERTMANAGER, component_ids=["checkout"])
+    for body in (FIRING, alertmanager(alert("a2"))):
+        await sender.send(body, ctx.now())
+    clock.move(timedelta(minutes=5))
+    over = await sender.send(alertmanager(alert("a2", firing=False)), ctx.now())
+    assert became(over) == "nobody was told of it, so there is nothing to take back"
+    clock.move(timedelta(minutes=5))
+    assert became(await sender.send(FIRING, ctx.now())) == "draft"
+    assert (await newest(api, sender))["detail"].startswith(SAID_OVER)
+
+
 async def test_nothing_goes_out_by_itself_for_an_alert_that_was_said_to_be_over(
     api: Api, ctx: Context, clock: MovableClock
 ) -> None:

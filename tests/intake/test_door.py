@@ -318,6 +318,16 @@ async def test_an_alert_that_was_resolved_before_it_arrived_does_not_open_it_aga
     assert [row["status"] for row in await updates(ctx)] == ["resolved", "investigating"]
 
 
+async def test_an_end_of_opsgenie_that_overtook_its_beginning_is_not_undone_by_it(
+    api: Api, ctx: Context
+) -> None:
+    send = await sending(ctx, await source(api, Kind.OPSGENIE, **AUTO))
+    assert became(await send(payloads.opsgenie("Close", updatedAt=1795356060000000110))) == "draft"
+    late = await send(payloads.opsgenie())
+    assert became(late) == "a newer update of the incident had come already"
+    assert [row["status"] for row in await updates(ctx)] == ["resolved"]
+
+
 async def test_the_end_of_what_is_over_already_is_no_news(api: Api, ctx: Context) -> None:
     send = await sending(ctx, await source(api, Kind.PAGERDUTY, **AUTO, trust_titles=True))
     await send(payloads.pagerduty_status_update())

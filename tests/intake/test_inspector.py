@@ -274,7 +274,8 @@ async def test_a_hundred_events_of_a_source_are_kept_and_none_for_longer_than_a_
     began = ctx.now()
     await quiet.send(pagerduty(), began)
     await busy.send(alertmanager(), began)
-    await busy.send(alertmanager(alert("a1", firing=False), alert("a2", firing=False)), began)
+    over = alertmanager(alert("a1", firing=False), alert("a2", firing=False))
+    await busy.send(over, began)
     await ctx.pool.execute(
         """insert into intake_event (source_id, at, outcome)
            select source_id, at, 'ignored' from intake_event, generate_series(1, 120)
@@ -283,7 +284,7 @@ async def test_a_hundred_events_of_a_source_are_kept_and_none_for_longer_than_a_
     )
     counts = "select count(*) from intake_event group by source_id order by 1"
     # Not only when somebody tidies up: a flood has no room to begin with.
-    await busy.send(alertmanager(), ctx.now())
+    await busy.send(over, ctx.now())
     assert [row[0] for row in await ctx.pool.fetch(counts)] == [1, events.KEPT_EVENTS]
     clock.move(events.KEPT_FOR - timedelta(hours=1))
     await maintain(ctx)

@@ -19,9 +19,9 @@ from dispatcher.web.intake.models import SourcePatch
 from dispatcher.web.scopes import Scope
 from tests.drafts.desk import until_waiting
 from tests.flow.story import MovableClock, eventually
-from tests.intake.payloads import of_every_kind, pagerduty
+from tests.intake.payloads import of_every_kind, pagerduty, statuspage
 from tests.intake.senders import Sender, source
-from tests.web.client import Api, key_with
+from tests.web.client import Answer, Api, key_with
 
 pytestmark = pytest.mark.usefixtures("people")
 
@@ -260,3 +260,23 @@ async def test_a_source_that_is_removed_while_it_speaks_is_gone_and_that_is_no_f
         await until_waiting(ctx, 3)
     assert [(await task).status for task in sending] == [404, 404, 404]
     assert await ctx.pool.fetchval("select count(*) from incident") == 0
+
+
+async def test_what_an_operator_changes_while_a_source_speaks_holds_for_what_it_says(
+    api: Api, ctx: Context
+) -> None:
+    """Who has seen that a source is disabled, or set to drafts, knows that nothing more goes out."""
+    chosen = {"mode": "auto", "component_ids": ["checkout"], "next_update_within": "30min"}
+    sender = await source(api, Kind.STATUSPAGE, **chosen)
+    answers: list[Answer] = []
+    for change in ("disabled_at = now()", "defaults = jsonb_set(defaults, '{mode}', '\"draft\"')"):
+        async with ctx.pool.acquire() as conn, conn.transaction():
+            await conn.execute(f"update source set {change}")
+            sending = asyncio.create_task(sender.send(statuspage(), ctx.now()))
+            await until_waiting(ctx, 1)
+        answers.append(await sending)
+        await ctx.pool.execute("update source set disabled_at = null")
+    assert (answers[0].status, answers[0].kind) == (403, "source-disabled")
+    assert (answers[1].status, answers[1].json["became"]) == (202, "draft")
+    events = (await api.get(f"/v1/sources/{sender.id}/events")).json["data"]
+    assert [event["outcome"] for event in events] == ["taken", "disabled"]

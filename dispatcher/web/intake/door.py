@@ -49,6 +49,10 @@ class Delivered:
     forced: bool = False
 
 
+class _DisabledError(Exception):
+    """The source was disabled after its sender was proved."""
+
+
 async def post_intake(call: Call[None, AnyQuery]) -> Reply:
     """Prove, read, put into effect; 202 with what it became, 200 where it is of no use."""
     ctx = call.ctx
@@ -76,8 +80,7 @@ async def process(ctx: Context, delivered: Delivered) -> Reply:
     """
     source, request = delivered.source, delivered.request
     if source.disabled_at is not None:
-        await _keep(ctx, delivered, "disabled", "", None)
-        raise WebRefusedError("source-disabled")
+        raise await _disabled(ctx, delivered)
     try:
         reading = await _read(source, request)
     except MalformedError as error:
@@ -94,6 +97,8 @@ async def process(ctx: Context, delivered: Delivered) -> Reply:
         received = await in_transaction(
             ctx.pool, partial(_put_into_effect, ctx, delivered, event), rng=ctx.rng
         )
+    except _DisabledError:
+        raise await _disabled(ctx, delivered) from None
     except RefusedError as refused:
         details = "; ".join(f"{item.pointer}: {item.detail}" for item in refused.problems)
         detail = f"{refused.title}. {details}"
@@ -102,6 +107,12 @@ async def process(ctx: Context, delivered: Delivered) -> Reply:
     await reach("accept.after_commit")
     _count(ctx, source, received)
     return reply(ctx, received)
+
+
+async def _disabled(ctx: Context, delivered: Delivered) -> WebRefusedError:
+    """What the sender is answered; it is kept that it came."""
+    await _keep(ctx, delivered, "disabled", "", None)
+    return WebRefusedError("source-disabled")
 
 
 def reply(ctx: Context, received: Received) -> Reply:
@@ -185,9 +196,12 @@ async def _read(source: Source, request: Request) -> Reading:
 async def _put_into_effect(
     ctx: Context, delivered: Delivered, event: Arrival, conn: Connection
 ) -> Received:
+    # What the operator has changed since the sender was proved holds already.
+    source = await sources.settled(conn, delivered.source.id)
+    if source.disabled_at is not None:
+        raise _DisabledError
     now = ctx.now()
-    await sources.stay(conn, delivered.source.id)
-    received = await receive(conn, ctx, delivered.source, event, now=now)
+    received = await receive(conn, ctx, source, event, now=now)
     if isinstance(received, Taken) and not received.repeated:
         accepted = received.made.accepted
         await note(
