@@ -2,16 +2,31 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Any
+
+import pytest
 
 from dispatcher.clocks.maintenance import maintain
 from dispatcher.context import Context
+from dispatcher.rules.problem import RefusedError
 from dispatcher.rules.roles import Role
+from dispatcher.web.ids import USER
+from dispatcher.web.people import store
+from dispatcher.web.people.models import UserPatch
+from dispatcher.web.people.users import change_user
 from dispatcher.web.scopes import Scope
 from tests.cli.conftest import Tidings
 from tests.flow.story import MovableClock, contact, seed, update
 from tests.people.words import PASSWORD, accept, invite, sign_in, somebody
 from tests.web.client import Api, key_with
+
+
+# Whether somebody in this database waits for a lock.
+WAITS_SQL = """
+select exists(select from pg_stat_activity
+              where datname = current_database() and wait_event_type = 'Lock')
+"""
 
 
 async def test_an_admin_invites_changes_and_disables_on_the_version_they_saw(
@@ -74,6 +89,30 @@ async def test_two_admins_cannot_take_the_last_admins_away_together(
     async with ctx.pool.acquire() as conn:
         left = "select count(*) from users where role = 'admin' and disabled_at is null"
         assert await conn.fetchval(left) == 1
+
+
+async def test_who_takes_an_admin_away_waits_for_who_is_taking_another(ctx: Context) -> None:
+    """Held at the moment between the change and its commit, when neither could see the other's."""
+    ada, bob = [
+        ctx.signer.read_public_id(USER, (await invite(ctx, name, Role.ADMIN)).id)
+        for name in ("ada", "bob")
+    ]
+    demoted = UserPatch(role=Role.VIEWER)
+    async with ctx.pool.acquire() as conn, conn.transaction():
+        await store.change(conn, await store.lock(conn, ada), demoted, now=ctx.now())
+        other = asyncio.create_task(change_user(ctx, bob, demoted, actor="cli"))
+        waits = partial(ctx.pool.fetchval, WAITS_SQL)
+        async with asyncio.timeout(20):
+            while not other.done() and not await waits():
+                await asyncio.sleep(0.01)
+    with pytest.raises(RefusedError) as refused:
+        await other
+    assert refused.value.kind == "last-admin"
+    async with ctx.pool.acquire() as conn:
+        assert [user.role for user in await store.list_users(conn, after=0, limit=9)] == [
+            Role.VIEWER,
+            Role.ADMIN,
+        ]
 
 
 async def test_a_person_makes_keys_within_their_role_and_an_admin_for_systems(
