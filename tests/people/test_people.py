@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -17,10 +16,9 @@ from dispatcher.web.people.models import UserPatch
 from dispatcher.web.people.users import change_user
 from dispatcher.web.scopes import Scope
 from tests.cli.conftest import Tidings
-from tests.flow.story import MovableClock, contact, seed, update
+from tests.flow.story import MovableClock, contact, eventually, seed, update
 from tests.people.words import PASSWORD, accept, invite, sign_in, somebody
 from tests.web.client import Api, key_with
-
 
 # Whether somebody in this database waits for a lock.
 WAITS_SQL = """
@@ -101,10 +99,11 @@ async def test_who_takes_an_admin_away_waits_for_who_is_taking_another(ctx: Cont
     async with ctx.pool.acquire() as conn, conn.transaction():
         await store.change(conn, await store.lock(conn, ada), demoted, now=ctx.now())
         other = asyncio.create_task(change_user(ctx, bob, demoted, actor="cli"))
-        waits = partial(ctx.pool.fetchval, WAITS_SQL)
-        async with asyncio.timeout(20):
-            while not other.done() and not await waits():
-                await asyncio.sleep(0.01)
+
+        async def stands() -> bool:
+            return other.done() or await conn.fetchval(WAITS_SQL)
+
+        await eventually(stands, what="the other waits")
     with pytest.raises(RefusedError) as refused:
         await other
     assert refused.value.kind == "last-admin"
