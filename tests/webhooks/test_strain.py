@@ -105,6 +105,9 @@ async def test_receivers_under_strain_share_a_few_places_and_who_waited_longest_
     assert [item is not None for item in held] == [True, False] * 3, "one message at a time"
     free = strained[3 : 3 + SPARED_AT_ONCE - 3]
     assert await take_turns(ctx) == [well, *free]
+    facts = await ctx.pool.fetchrow(WEBHOOKS_SQL)
+    assert facts is not None
+    assert facts["due"] < ctx.now() - timedelta(minutes=5), "who is spared is late all the same"
     # One good answer, and a receiver is one like all others.
     first = free[0]
     await webhooks.run(ctx, first)

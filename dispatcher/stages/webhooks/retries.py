@@ -29,9 +29,9 @@ def next_try(attempt: int, *, at: datetime, since: datetime, rng: Random) -> dat
     return due if due <= since + GIVE_UP_AFTER else None
 
 
-def heeded(asked: timedelta | None) -> timedelta:
+def heeded(asked: timedelta) -> timedelta:
     """How long a receiver is left alone because it asks for it: no longer than our longest pause.
 
     What waits for it keeps its own moments, and whichever is later counts.
     """
-    return min(asked or timedelta(), RETRIES[-1])
+    return min(asked, RETRIES[-1])

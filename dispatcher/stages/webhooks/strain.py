@@ -25,14 +25,16 @@ _TOO_MUCH: Final = frozenset(
 _SLOW: Final = 1 / 3
 """Of the time that a receiver may take."""
 
-PAUSE_SQL = "select not_before from webhook_strain where endpoint_id = $1"
+PAUSE_SQL = "select coalesce(not_before, tried_at) from webhook_strain where endpoint_id = $1"
 STRAINED_SQL = """
 insert into webhook_strain as s (endpoint_id, tried_at, not_before) values ($1, $2, $3)
 on conflict (endpoint_id) do update
     set tried_at = excluded.tried_at, not_before = greatest(s.not_before, excluded.not_before)
 """
 # What was under way when a receiver asked for a pause does not end it, however it went.
-RELIEVED_SQL = "delete from webhook_strain where endpoint_id = $1 and (not_before <= $2 or $3)"
+RELIEVED_SQL = """
+delete from webhook_strain where endpoint_id = $1 and (not_before is null or not_before <= $2 or $3)
+"""
 
 
 def strains(outcome: Outcome, settings: WebhookSettings) -> bool:
@@ -58,7 +60,8 @@ async def note_strain(
 ) -> None:
     """What an attempt showed; `by_hand`: a person asked for it, and may end a pause."""
     if strains(outcome, settings):
-        until = now + heeded(outcome.retry_after)
+        asked = outcome.retry_after
+        until = now + heeded(asked) if asked is not None else None
         await conn.execute(STRAINED_SQL, endpoint_id, now, until)
     else:
         await conn.execute(RELIEVED_SQL, endpoint_id, now, by_hand)
