@@ -7,7 +7,8 @@ import typer
 from pydantic import BaseModel, SecretStr
 
 from dispatcher.cli.base import Exit, Failure, Json, print_json, settings_of
-from dispatcher.cli.doctor import Mark, files
+from dispatcher.cli.doctor import files
+from dispatcher.cli.finding import Mark
 from dispatcher.cli.flags import Flags
 from dispatcher.cli.listing import print_rows
 from dispatcher.cli.plain import say

@@ -6,9 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,8 +15,10 @@ import asyncpg
 from channels.model import ChannelKind
 from channels.settings import SendGridSettings, TwilioSettings, XSettings
 from dispatcher.cli.base import CLOCK, explained
+from dispatcher.cli.finding import Finding, Mark
+from dispatcher.cli.walls import ownership, wall
 from dispatcher.config import Settings
-from dispatcher.db import Connection, database_clock, describe, one_row, open_pool
+from dispatcher.db import Connection, database_clock, describe, open_pool
 from dispatcher.embedded import embedded_postgres
 from dispatcher.rules.policy import PolicyError, load_policy
 from dispatcher.watch import Check, Facts, State, listener, look, standing, workers
@@ -30,11 +30,6 @@ SKEW: Final = timedelta(seconds=2)
 HEARD_WITHIN_S: Final = 2.0
 
 NOTIFY_SQL: Final = "select pg_notify($1, '')"
-WALL_SQL: Final = """
-select wall_gap() as gap, walled_role() as role, pg_get_userbyid(relowner) as owner,
-       exists (select from users where role = 'account_manager' and disabled_at is null) as wanted
-from pg_class where oid = 'account'::regclass
-"""
 KEYS_SQL: Final = """
 select count(*) from api_key
 where revoked_at is null and (expires_at is null or expires_at > $1) and kind = 'key'
@@ -42,27 +37,10 @@ where revoked_at is null and (expires_at is null or expires_at > $1) and kind = 
 """
 
 
-class Mark(StrEnum):
-    """How one thing stands."""
-
-    RIGHT = "ok"
-    NOTE = "note"
-    WRONG = "WRONG"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at; `mend` is empty where nothing needs to be done."""
-
-    what: str
-    mark: Mark
-    detail: str
-    mend: str = ""
-
-
 async def examine(settings: Settings) -> list[Finding]:
     """Look at files, providers, port and database. Never raises for what it looks at."""
-    found = [*files(settings), *_providers(settings), _address(settings), _port(settings)]
+    found = [*files(settings), *_providers(settings), _address(settings), *_proxies(settings)]
+    found.append(_port(settings))
     async with AsyncExitStack() as stack:
         try:
             conn, direct = await _connect(stack, settings)
@@ -86,7 +64,7 @@ async def examine(settings: Settings) -> list[Finding]:
         migrations = await schema(conn)
         found.append(_finding(migrations))
         if migrations.state is State.OK:
-            found.append(await wall(conn))
+            found += [await ownership(conn), await wall(conn)]
             found += await _operation(conn, settings)
     return found
 
@@ -192,6 +170,14 @@ def _address(settings: Settings) -> Finding:
     return Finding("public_url", Mark.WRONG, detail, "Set TIDINGS_PUBLIC_URL to an https address.")
 
 
+def _proxies(settings: Settings) -> Iterator[Finding]:
+    """We speak no TLS: where the address does, somebody stands in front of us."""
+    if settings.public_url.startswith("https:") and settings.api.proxies == 0:
+        detail = "public_url is https, but no proxy is believed: all callers count as one address"
+        mend = "Set TIDINGS_API__PROXIES to how many stand in front and add to X-Forwarded-For."
+        yield Finding("callers", Mark.NOTE, detail, mend)
+
+
 def _port(settings: Settings) -> Finding:
     host, port = settings.web.host, settings.web.port
     where = f"{host}:{port}"
@@ -220,20 +206,6 @@ async def _clock(conn: Connection) -> Finding:
             "clock", Mark.WRONG, detail, "Synchronise both (NTP): deadlines depend on it."
         )
     return Finding("clock", Mark.RIGHT, detail)
-
-
-async def wall(conn: Connection) -> Finding:
-    """Whether the database keeps other customers' data from account managers."""
-    row = await one_row(conn, WALL_SQL)
-    if not row["gap"]:
-        return Finding("account managers", Mark.RIGHT, "see their own accounts only")
-    mend = (
-        f"As an administrator of the server: create role {row['role']} nologin; "
-        f'grant {row["role"]} to "{row["owner"]}" with inherit false, set true; '
-        "then run tidings migrate again. Until then account managers are refused."
-    )
-    mark = Mark.WRONG if row["wanted"] else Mark.NOTE
-    return Finding("account managers", mark, row["gap"], mend)
 
 
 async def _operation(conn: Connection, settings: Settings) -> list[Finding]:

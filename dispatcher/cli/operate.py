@@ -14,7 +14,8 @@ from dispatcher.cli.base import (
     print_json,
     settings_of,
 )
-from dispatcher.cli.doctor import Finding, Mark, examine
+from dispatcher.cli.doctor import examine
+from dispatcher.cli.finding import Finding, Mark
 from dispatcher.cli.plain import say
 from dispatcher.config import Settings
 from dispatcher.db import Pool, migrate, open_pool

@@ -7,7 +7,8 @@ from pydantic import SecretStr, ValidationError
 
 from channels.model import ChannelKind
 from dispatcher.app import running
-from dispatcher.cli.doctor import Mark, examine
+from dispatcher.cli.doctor import examine
+from dispatcher.cli.finding import Mark
 from dispatcher.config import DatabaseSettings, Settings
 from dispatcher.db import Connection, open_pool
 from dispatcher.pipeline import CONSUMERS

@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from dispatcher.cli.doctor import Finding, Mark, wall
+from dispatcher.cli.finding import Finding, Mark
+from dispatcher.cli.walls import ownership, wall
 from dispatcher.config import DatabaseSettings
 from dispatcher.db import Connection, Pool, migrate, open_pool
 from dispatcher.web.answers import WebRefusedError
@@ -36,12 +37,17 @@ def _owner() -> str:
     return f"plain_{os.getpid()}"
 
 
+def _dsn(cluster: str, name: str, role: str) -> str:
+    database = f"/{name}_{os.getpid()}?"
+    return cluster.replace("/tidings?", database).replace("tidings@", f"{role}@")
+
+
 @asynccontextmanager
 async def _installation(admin: Connection, cluster: str, name: str) -> AsyncIterator[Pool]:
     """A database of the plain owner, migrated by them."""
     database = f"{name}_{os.getpid()}"
     await admin.execute(f"create database {database} owner {_owner()} template template0")
-    dsn = cluster.replace("/tidings?", f"/{database}?").replace("tidings@", f"{_owner()}@")
+    dsn = _dsn(cluster, name, _owner())
     try:
         pool = await open_pool(dsn, DatabaseSettings(url=SecretStr(dsn), pool_max=1), size=(1, 1))
         try:
@@ -86,17 +92,48 @@ async def test_without_the_wall_nobody_is_served_and_doctor_says_how_to_raise_it
         await admin.execute(second)
         assert (await _looked_at(pool)).mark is Mark.RIGHT
         assert await _is_served(pool)
-        for more, less in (
-            (f"alter role {role} bypassrls", f"alter role {role} nobypassrls"),
-            (f"alter role {role} superuser", f"alter role {role} nosuperuser"),
-            (f"alter role {role} login", f"alter role {role} nologin"),
-        ):
-            await admin.execute(more)
-            assert "more than it should" in (await _looked_at(pool)).detail
+        for more in ("alter role {} bypassrls", "alter role {} superuser", "alter role {} login"):
+            await admin.execute(more.format(role))
+            found = await _looked_at(pool)
+            assert (found.mark, found.detail) == (Mark.WRONG, "the role may do more than it should")
             assert "login" in more or not await _is_served(pool)
-            await admin.execute(less)
+            await _do_as_told(admin, found)
+            assert (await _looked_at(pool)).mark is Mark.RIGHT
+        await admin.execute(f"grant pg_read_all_data to {role}")
+        await _do_as_told(admin, await _looked_at(pool))
+        assert (await _looked_at(pool)).mark is Mark.RIGHT
         assert await _is_served(pool)
     await admin.execute(f"drop role {role}")
+
+
+async def test_doctor_finds_tables_that_are_not_ours_or_keep_no_policy(
+    admin: Connection, cluster: str
+) -> None:
+    other = f"other_{_owner()}"
+    async with _installation(admin, cluster, "owned") as pool, pool.acquire() as conn:
+        await migrate(conn)
+        assert (await ownership(conn)).mark is Mark.RIGHT
+        beside = await asyncpg.connect(_dsn(cluster, "owned", "tidings"))
+        await beside.execute(f"create role {other}")
+        for what, said in (
+            (f"alter table account owner to {other}", f"account: no tables of {_owner()}"),
+            ("alter table export disable row level security", "export: policies that nothing"),
+            ("alter table contact force row level security", "contact: bind "),
+        ):
+            await beside.execute(what)
+            found = await ownership(conn)
+            assert found.mark is Mark.WRONG
+            assert said in found.detail
+        await _do_as_told(beside, found)
+        assert (await ownership(conn)).mark is Mark.RIGHT
+        await beside.execute(f"drop role {other}")
+        await beside.close()
+
+
+async def _do_as_told(admin: Connection, found: Finding) -> None:
+    """To the letter, as far as it is said in SQL."""
+    told = found.mend.partition("As an administrator of the server: ")[2].partition("; then run")[0]
+    await admin.execute(told)
 
 
 async def test_who_may_make_roles_makes_one_for_all_their_installations_at_once(

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dispatcher.cli.doctor import Mark, examine
+from dispatcher.cli.doctor import examine
+from dispatcher.cli.finding import Mark
 from dispatcher.config import CanarySettings, Settings
 from dispatcher.context import Context
 from dispatcher.db import open_session
