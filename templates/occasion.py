@@ -45,6 +45,11 @@ class Occasion:
     zone: str = "UTC"
 
     @property
+    def has_known_start(self) -> bool:
+        """Whether we heard of it before its end: else all that is known is that it is over."""
+        return not (self.kind is Kind.RESOLVED and self.revision == 1)
+
+    @property
     def reference(self) -> str:
         """`incident_ref` in a length people can read out; senders may give whole sentences."""
         return shortened(self.incident_ref, _REFERENCE_LENGTH)

@@ -25,7 +25,8 @@ _ABBREVIATIONS = {"approx", "ca", "co", "e.g", "i.e", "inc", "incl", "ltd", "max
 class Phrases:
     """`said` in the words files. Times carry a zone, and a date where they need one.
 
-    `no_news`: only the next update time is new. `lifted`: the all-clear ends earlier advice.
+    `no_news`: only the next update time is new. `lifted`: the all-clear ends earlier advice. `ended`: when,
+    and after how long where that is known; nothing says of `started_stamp` and `lasted` what is not.
     """
 
     state: str
@@ -35,9 +36,11 @@ class Phrases:
     severity: str
     at: str
     stamp: str
-    started_stamp: str
-    lasted: str
-    lasted_brief: str
+    started_stamp: str | None
+    lasted: str | None
+    ended: str
+    ended_brief: str
+    ended_stamp: str
     next_update: str | None
     eta: str | None
     features: str | None
@@ -47,17 +50,27 @@ class Phrases:
 def phrases(facts: Facts, occasion: Occasion) -> Phrases:
     """What can be said of `facts` on this occasion, before any segment's words."""
     scope = facts.scope or Scope()
+    at = clock(occasion.at, on=occasion.at, zone=occasion.zone)
+    today = stamp(occasion.at, zone=occasion.zone)
+    start, whole, brief = None, None, None
+    if occasion.has_known_start:
+        start = stamp(occasion.started_at, zone=occasion.zone)
+        whole, brief = (
+            lasted(occasion.started_at, occasion.at, brief=short) for short in (False, True)
+        )
     return Phrases(
         state=_state(occasion),
         first_sentence=first_sentence(facts.impact or ""),
         no_news=occasion.changed <= {"next_update_by"},
         lifted=still_true(facts, occasion) != facts,
         severity=_SEVERITY.get(occasion.severity, occasion.severity),
-        at=clock(occasion.at, on=occasion.at, zone=occasion.zone),
-        stamp=stamp(occasion.at, zone=occasion.zone),
-        started_stamp=stamp(occasion.started_at, zone=occasion.zone),
-        lasted=lasted(occasion.started_at, occasion.at),
-        lasted_brief=lasted(occasion.started_at, occasion.at, brief=True),
+        at=at,
+        stamp=today,
+        started_stamp=start,
+        lasted=whole,
+        ended=f"{at}, after {whole}" if whole else at,
+        ended_brief=f"{at} after {brief}" if brief else at,
+        ended_stamp=f"{today}, after {whole}" if whole else today,
         next_update=next_update(facts, occasion),
         eta=_eta(facts, occasion),
         features=_and_list(scope.features),

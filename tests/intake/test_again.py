@@ -94,6 +94,20 @@ async def test_what_fires_on_after_all_of_its_group_was_said_to_be_over_is_not_l
     assert (await newest(api, sender))["detail"].startswith(SAID_OVER)
 
 
+async def test_one_of_a_group_that_fires_again_is_added_to_the_draft_of_what_still_fires(
+    api: Api, ctx: Context, clock: MovableClock
+) -> None:
+    sender = await source(api, Kind.ALERTMANAGER, component_ids=["checkout"])
+    both = alertmanager(alert("a1"), alert("a2"))
+    half = alertmanager(alert("a1", firing=False), alert("a2"))
+    for body, result in ((both, "draft"), (half, "extended"), (both, "extended")):
+        answer = await sender.send(body, ctx.now())
+        assert became(answer) == result
+        clock.move(timedelta(minutes=5))
+    note = (await api.get(answer.json["links"]["draft"])).json["note"]
+    assert (note.count("Queries of a1"), note.count("Queries of a2")) == (3, 1)
+
+
 async def test_nothing_goes_out_by_itself_for_an_alert_that_was_said_to_be_over(
     api: Api, ctx: Context, clock: MovableClock
 ) -> None:

@@ -18,6 +18,7 @@ from tests.templates.samples import (
     MARIA,
     PREFIX,
     RICH,
+    SEGMENTS,
     SPARSE,
     STORIES,
     at,
@@ -271,3 +272,15 @@ def test_a_senders_endless_reference_is_shortened_not_refused() -> None:
     case = occasion(Kind.UPDATE, incident_ref="alertmanager:" + "x" * 200)
     for rendering in composed(RICH, case, segment="internal"):
         assert "x" * 41 not in "".join(rendering.parts.values())
+
+
+def test_how_long_it_took_is_said_only_where_we_heard_of_it_before_its_end() -> None:
+    """Nobody knows when it began of what is over with the first word of it."""
+    step = CARDS["resolved"]
+    said = ("less than a minute", "2 hours 35 minutes", "2 h 35 min", "Started", "lasted")
+    for revision, known in ((5, True), (1, False)):
+        case = replace(step.occasion, revision=revision)
+        for segment in SEGMENTS:
+            made = composed(step.facts, case, segment=segment)
+            told = {item.channel: any(word in str(item.parts) for word in said) for item in made}
+            assert told == dict.fromkeys(told, known), segment
