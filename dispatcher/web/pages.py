@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
@@ -10,6 +10,7 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dispatcher.rules.problem import not_found
+from dispatcher.web.encodings import Unchanging
 from dispatcher.web.routing import Plain
 
 PAGE_POLICY: Final = (
@@ -30,6 +31,7 @@ _TYPES: Final = {
     "banner.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
+_FRESH_S: Final = 3600
 _STATIC: Final = files("dispatcher.web") / "static"
 _pages: Final = Environment(
     loader=PackageLoader("dispatcher.web", "pages"),
@@ -76,14 +78,10 @@ async def get_static(call: Plain) -> web.Response:
     name = call.path("name")
     if name not in _TYPES:
         raise not_found("file")
-    return with_etag(call.request, static_response(name), max_age_s=3600)
+    return await static(name).answer(call.request, fresh_s=_FRESH_S)
 
 
-def static_response(name: str) -> web.Response:
+@cache
+def static(name: str) -> Unchanging:
     """One of our own style sheets and scripts."""
-    return web.Response(body=_read(name), content_type=_TYPES[name], charset="utf-8")
-
-
-@lru_cache(maxsize=len(_TYPES))
-def _read(name: str) -> bytes:
-    return (_STATIC / name).read_bytes()
+    return Unchanging((_STATIC / name).read_bytes(), f"{_TYPES[name]}; charset=utf-8")

@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from dispatcher.web.pages import static_response, with_etag
+from dispatcher.web.pages import static
 from dispatcher.web.receipts import AnyQuery
 from dispatcher.web.routing import Call
 
@@ -14,6 +14,6 @@ FRESH_S: Final = 300
 
 async def get_script(call: Call[None, AnyQuery]) -> web.Response:
     """The banner, for a page of yours: `data-token-url` or `data-token`, and `data-mount`."""
-    response = static_response("banner.js")
+    response = await static("banner.js").answer(call.request, fresh_s=FRESH_S)
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    return with_etag(call.request, response, max_age_s=FRESH_S)
+    return response

@@ -9,7 +9,8 @@ import orjson
 from aiohttp import web
 
 from dispatcher.rules.problem import not_found
-from dispatcher.web.pages import page, with_etag
+from dispatcher.web.encodings import Unchanging
+from dispatcher.web.pages import page
 from dispatcher.web.routing import Plain
 
 VENDORED: Final = files("dispatcher.web") / "static" / "vendor" / "swagger-ui"
@@ -44,10 +45,9 @@ async def get_vendored(call: Plain) -> web.Response:
     name = call.path("name")
     if name not in _TYPES:
         raise not_found("file")
-    response = web.Response(body=_read(name), content_type=_TYPES[name], charset="utf-8")
-    return with_etag(call.request, response, max_age_s=_FRESH_S)
+    return await _vendored(name).answer(call.request, fresh_s=_FRESH_S)
 
 
 @cache
-def _read(name: str) -> bytes:
-    return (VENDORED / name).read_bytes()
+def _vendored(name: str) -> Unchanging:
+    return Unchanging((VENDORED / name).read_bytes(), f"{_TYPES[name]}; charset=utf-8")

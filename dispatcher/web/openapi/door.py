@@ -9,8 +9,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from dispatcher.web.answers import JSON
+from dispatcher.web.encodings import Unchanging
 from dispatcher.web.openapi.document import describe, written
-from dispatcher.web.pages import with_etag
 from dispatcher.web.routing import Plain, Route
 
 _FRESH_S: Final = 300
@@ -23,9 +23,9 @@ class Description:
     routes: Sequence[Route[Any, Any]] = field(repr=False)
 
     @cached_property
-    def text(self) -> bytes:
+    def whole(self) -> Unchanging:
         """The document as JSON; takes some tenths of a second the first time."""
-        return written(describe(self.routes))
+        return Unchanging(written(describe(self.routes)), JSON)
 
 
 DESCRIPTION: Final = web.AppKey("description", Description)
@@ -34,6 +34,5 @@ DESCRIPTION: Final = web.AppKey("description", Description)
 async def get_openapi(call: Plain) -> web.Response:
     """This description: OpenAPI 3.1, for generators of clients and for the page at /docs."""
     description = call.request.app[DESCRIPTION]
-    body = await asyncio.to_thread(lambda: description.text)
-    response = web.Response(body=body, content_type=JSON)
-    return with_etag(call.request, response, max_age_s=_FRESH_S)
+    whole = await asyncio.to_thread(lambda: description.whole)
+    return await whole.answer(call.request, fresh_s=_FRESH_S)
