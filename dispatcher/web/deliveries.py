@@ -145,7 +145,7 @@ _ReasonWord: TypeAlias = Annotated[
 
 
 class DeliveryQuery(PageQuery):
-    """What all of them must be. `status`, `reason`: one of these, with commas between.
+    """`status`, `reason`: only what is one of these; commas stand between several.
 
     `account`, `contact`: by your id of it; one that is not known here is 404. `segment`: that of the
     wording, `public` for the public post.

@@ -47,7 +47,7 @@ async def test_an_operation_is_read_and_tried_out_with_a_key_under_a_strict_poli
 ) -> None:
     await seed(ctx, [contact(1, "small")])
     await post(ctx, update(ctx))
-    key = await key_with(ctx, Scope.INCIDENTS_READ)
+    key = await key_with(ctx, Scope.ADMIN)
     complaints: list[str] = []
     asked: set[str] = set()
     page = await browser.new_page(viewport={"width": 1280, "height": 1400})
@@ -79,8 +79,19 @@ async def test_an_operation_is_read_and_tried_out_with_a_key_under_a_strict_poli
     shown: Any = operation.locator(".live-responses-table .response").first
     await expect(shown).to_contain_text("Some customers cannot check out")
     await expect(shown).to_contain_text("ratelimit")
-    await operation.scroll_into_view_if_needed()
-    await page.screenshot(path=tmp_path / "docs.png")
+    made = page.locator("[id$=-post_source]")
+    await made.locator(".opblock-summary-control").click()
+    await made.get_by_role("button", name="Try it out").click()
+    async with page.expect_response("**/v1/sources") as answered:
+        await made.get_by_role("button", name="Execute").click()
+    assert (await answered.value).status == 201
+    await expect(made.locator(".live-responses-table .response").first).to_contain_text("src_")
+
+    for width in (390, 768, 1200):
+        await page.set_viewport_size({"width": width, "height": 900})
+        await operation.scroll_into_view_if_needed()
+        await page.screenshot(path=tmp_path / f"docs{width}.png")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
     assert await page.evaluate("window.violations") == []
     assert complaints == []
     assert all(url.startswith((server, "data:", "blob:")) for url in asked)

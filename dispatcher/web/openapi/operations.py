@@ -33,10 +33,7 @@ def tag_of(route: Route[Any, Any]) -> tuple[str, str]:
 def operation(route: Route[Any, Any], schemas: Schemas, refusals: Refusals) -> Json:
     """The operation object."""
     words = route.operation.replace("_", " ")
-    described = [
-        " ".join((getdoc(route.handler) or "").split("\n")),
-        _needs(route),
-    ]
+    described = [_in_a_line(route.handler), _narrowing(route), _needs(route)]
     found: Json = {
         "operationId": route.operation,
         "summary": words[0].upper() + words[1:],
@@ -51,6 +48,17 @@ def operation(route: Route[Any, Any], schemas: Schemas, refusals: Refusals) -> J
     responses = {**refusals.of(route), **_replies(route, schemas)}
     found["responses"] = dict(sorted(responses.items()))
     return found
+
+
+def _in_a_line(thing: object) -> str:
+    paragraphs = (getdoc(thing) or "").split("\n\n")
+    return "\n\n".join(" ".join(item.split("\n")) for item in paragraphs)
+
+
+def _narrowing(route: Route[Any, Any]) -> str:
+    """What the parameters mean, where there are some of its own."""
+    own = route.query.model_fields.keys() - PageQuery.model_fields.keys()
+    return _in_a_line(route.query) if own else ""
 
 
 def _needs(route: Route[Any, Any]) -> str:
