@@ -18,9 +18,9 @@ from dispatcher.stages import webhooks
 from dispatcher.stages.webhooks.outgoing import AttemptError, Outcome
 from dispatcher.stages.webhooks.retries import GIVE_UP_AFTER, RETRIES, next_try
 from dispatcher.stages.webhooks.turn import AT_ONCE, _claim
-from tests.flow.story import MovableClock, eventually
+from tests.flow.story import MovableClock
 from tests.webhooks.hooks import Hook, hook, jobs, log_of, state_of, tell
-from tests.webhooks.receiver import Receiver, receiving
+from tests.webhooks.receiver import Receiver
 
 START = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -246,24 +246,6 @@ async def test_an_address_that_leads_inside_by_now_is_a_failure_that_is_told(
     (logged,) = await log_of(ctx, endpoint)
     assert [item.error for item in logged.log] == ["forbidden"]
     assert (await state_of(ctx, endpoint)).failing_since is not None
-
-
-async def test_a_receiver_that_hangs_holds_up_no_other(ctx: Context) -> None:
-    async with receiving() as hanging, receiving() as quick:
-        slow, fast = await hook(ctx, hanging), await hook(ctx, quick)
-        hanging.delay_s = 30
-        await tell(ctx)
-        turn = asyncio.create_task(webhooks.run(ctx, slow.id))
-
-        async def is_hanging() -> bool:
-            return bool(hanging.got)
-
-        await eventually(is_hanging, what="the first request")
-        await webhooks.run(ctx, fast.id)
-        assert len(quick.got) == 1
-        assert not turn.done()
-        await turn
-        assert [item.log[0].error for item in await log_of(ctx, slow)] == ["timeout"]
 
 
 async def test_a_secret_sealed_by_another_installation_sends_nothing_and_says_so(

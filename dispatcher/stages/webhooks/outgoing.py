@@ -27,6 +27,7 @@ from dispatcher.stages.webhooks.names import OwnThreads
 
 READ_AT_MOST: Final = 4096
 EXCERPT: Final = 200
+RECEIVE_BUFFER: Final = 8192
 
 
 class AttemptError(StrEnum):
@@ -95,7 +96,10 @@ async def outgoing(
         # socket made here is the one that is connected, to this address.
         family, kind, proto, _, address = info
         check_address(address[0], settings)
-        return socket.socket(family, kind, proto)
+        made = socket.socket(family, kind, proto)
+        # Who floods us is read in small bites, so that customers' messages have their turn in between.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        return made
 
     connector = aiohttp.TCPConnector(
         resolver=_Guarded(settings, names or OwnThreads()),
