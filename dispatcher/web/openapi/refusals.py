@@ -93,12 +93,16 @@ class Refusals:
         }
         examples = {kind: {"$ref": f"{_EXAMPLES}{kind}"} for kind in kinds}
         return {
-            "description": "\n".join(
-                f"- `{kind}`: {PROBLEMS[kind].meaning} {PROBLEMS[kind].remedy}" for kind in kinds
-            ),
+            "description": "\n".join(f"- `{kind}`: {_words(kind)}" for kind in kinds),
             "headers": headers,
             "content": {PROBLEM_JSON: {"schema": schema, "examples": examples}},
         }
+
+
+def _words(kind: str) -> str:
+    """What it means and what to do; readers take what stands in angle brackets for HTML, and leave it out."""
+    row = PROBLEMS[kind]
+    return f"{row.meaning} {row.remedy}".replace("<", r"\<")
 
 
 def _example(kind: str) -> Json:
