@@ -1,6 +1,6 @@
 """Compose: facts become renderings, once per segment × channel × locale. No template runs per recipient."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from dispatcher.jobs import Event, publish
 from dispatcher.rules.policy import Severity
 from dispatcher.rules.problem import RefusedError
 from templates.facts import Facts, Internal, changed
-from templates.lint import Finding, lint
+from templates.lint import Finding, Level, lint
 from templates.render import Kind, Occasion, Rendering, TemplateError, compose
 from templates.slots import new_tag_prefix, slots_to_json
 
@@ -73,7 +73,7 @@ async def _compose(ctx: Context, update_id: int) -> None:
             log.warning("compose_failed", update_id=update_id, error=str(error))
             await conn.execute(COMPOSED_SQL, update_id, "failed", str(error))
             return
-        if errors := [f"{item.rule}: {item.detail}" for item in findings if item.level == "error"]:
+        if errors := _in_the_way(findings):
             log.warning("lint_failed", update_id=update_id, findings=errors)
             await conn.execute(COMPOSED_SQL, update_id, "failed", "; ".join(errors))
             return
@@ -91,8 +91,14 @@ async def refuse_unwordable(conn: Connection, ctx: Context, update_id: int) -> N
         _, findings = await render(conn, ctx, dict(update), Facts.model_validate(update["facts"]))
     except TemplateError as error:
         raise RefusedError(422, "cannot-be-worded", str(error)) from error
-    if errors := [f"{item.rule}: {item.detail}" for item in findings if item.level == "error"]:
+    if errors := _in_the_way(findings):
         raise RefusedError(422, "cannot-be-worded", "; ".join(errors))
+
+
+def _in_the_way(findings: Sequence[Finding]) -> list[str]:
+    """What lint does not let leave, each fault once, however many wordings have it."""
+    said = [f"{item.rule}: {item.detail}" for item in findings if item.level == Level.ERROR]
+    return list(dict.fromkeys(said))
 
 
 async def render(

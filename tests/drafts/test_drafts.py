@@ -195,6 +195,16 @@ async def test_what_cannot_leave_says_why_and_stays_a_draft(
     assert (await desk.discard()).status == 200
 
 
+async def test_words_that_lint_does_not_let_leave_are_named_once_however_many_wordings_have_them(
+    api: Api, ctx: Context
+) -> None:
+    desk = await Desk.with_draft(api, body(ctx, facts={"impact": "Payments fail. TODO: how many?"}))
+    refused = await desk.submit()
+    assert (refused.status, refused.kind) == (422, "cannot-be-worded")
+    assert refused.body.count(b"TODO") == 1
+    assert (await desk.show())["facts"]["impact"].endswith("how many?")
+
+
 async def test_a_discarded_draft_never_leaves_and_says_who_and_why(api: Api, ctx: Context) -> None:
     desk = await Desk.with_draft(api, body(ctx))
     assert (await Desk(api, desk.path).discard()).status == 428
