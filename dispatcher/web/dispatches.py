@@ -13,6 +13,7 @@ from dispatcher.stages import control
 from dispatcher.stages.report.kinds import KIND, kind
 from dispatcher.web.answers import Reply
 from dispatcher.web.ids import DISPATCH, INCIDENT, UPDATE, number_of
+from dispatcher.web.keys import require_approval
 from dispatcher.web.models import Dispatch, DispatchControlled
 from dispatcher.web.routing import POOL_WAIT_S, Plain
 
@@ -59,7 +60,7 @@ async def get_dispatch(call: Plain) -> Reply:
 
 
 async def cancel(call: Plain) -> Reply:
-    """Withdraw what has not left.
+    """Withdraw what has not left. A person needs `approvals:write` for it.
 
     Needs no If-Match: withdrawn is withdrawn, whoever said so first. Once it has ended, 409.
     """
@@ -70,7 +71,7 @@ async def cancel(call: Plain) -> Reply:
 
 
 async def pause(call: Plain) -> Reply:
-    """Hold what has not left. Needs no If-Match: what is held already stays so."""
+    """Hold what has not left. A person needs `approvals:write` for it. Needs no If-Match: what is held already stays so."""
     ctx = call.ctx
     return await _decide(
         call, "pause", lambda conn, number: control.pause(conn, number, now=ctx.now())
@@ -78,13 +79,17 @@ async def pause(call: Plain) -> Reply:
 
 
 async def resume(call: Plain) -> Reply:
-    """Let a paused dispatch go on. Needs no If-Match; one that goes on already is 409, and nothing is lost."""
+    """Let a paused dispatch go on. A person needs `approvals:write` for it.
+
+    Needs no If-Match; one that goes on already is 409, and nothing is lost.
+    """
     return await _decide(call, "resume", control.resume)
 
 
 async def _decide(
     call: Plain, action: str, act: Callable[[Connection, int], Awaitable[control.Counts]]
 ) -> Reply:
+    require_approval(call.caller)
     text = call.path("dispatch_id")
     number = number_of(call.ctx, DISPATCH, text)
 

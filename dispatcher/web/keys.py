@@ -307,6 +307,15 @@ def require(caller: Caller, scope: Scope) -> None:
         )
 
 
+def require_approval(caller: Caller) -> None:
+    """What a person does about messages on their way takes the right to approve; of a system, to post.
+
+    Raises WebRefusedError (403).
+    """
+    if caller.user_id is not None:
+        require(caller, Scope.APPROVALS_WRITE)
+
+
 def _who(caller: Caller) -> str:
     if caller.signed_in:
         return "your role"

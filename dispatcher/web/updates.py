@@ -14,12 +14,11 @@ from dispatcher.web import idempotency
 from dispatcher.web.answers import Reply
 from dispatcher.web.idempotency import Answered, Attempt
 from dispatcher.web.ids import DISPATCH, INCIDENT, UPDATE
-from dispatcher.web.keys import require
+from dispatcher.web.keys import require_approval
 from dispatcher.web.models import UpdateAccepted, UpdateLinks
 from dispatcher.web.preview import PREVIEWS, preview
 from dispatcher.web.reading import NoQuery
 from dispatcher.web.routing import POOL_WAIT_S, Call
-from dispatcher.web.scopes import Scope
 
 
 async def post_update(call: Call[UpdateIn, NoQuery]) -> Reply:
@@ -31,8 +30,8 @@ async def post_update(call: Call[UpdateIn, NoQuery]) -> Reply:
         _count(call.ctx, call.body, "dry_run")
         return Reply(shown)
     # What a person writes goes out by itself only where they could approve it as well.
-    if call.body.mode == "auto" and call.caller.user_id is not None:
-        require(call.caller, Scope.APPROVALS_WRITE)
+    if call.body.mode == "auto":
+        require_approval(call.caller)
     body_hash = idempotency.fingerprint(call.body.model_dump(mode="json", exclude_unset=True))
     attempt = Attempt(call.caller.key_id, key, body_hash)
     answered, replayed = await accept_once(call.ctx, call.body, attempt, actor=call.caller.actor)

@@ -124,7 +124,7 @@ async def test_doctor_finds_tables_that_are_not_ours_or_keep_no_policy(
             found = await ownership(conn)
             assert found.mark is Mark.WRONG
             assert said in found.detail
-        await _do_as_told(beside, found)
+        await _do_as_told(beside, await ownership(conn))
         assert (await ownership(conn)).mark is Mark.RIGHT
         await beside.execute(f"drop role {other}")
         await beside.close()

@@ -83,7 +83,7 @@ async def delete_session(call: Plain) -> Reply:
 
 
 async def post_password(call: Call[PasswordIn, NoQuery]) -> Reply:
-    """Change one's own password; every session of theirs ends, this one too."""
+    """Change one's own password; every session and link of theirs ends, this session too."""
     ctx, body, caller = call.ctx, call.body, call.caller
     if not caller.signed_in or caller.user_id is None:
         raise WebRefusedError("signed-in-only")
@@ -100,6 +100,7 @@ async def post_password(call: Call[PasswordIn, NoQuery]) -> Reply:
         now = ctx.now()
         await _refuse_changed(conn, user)
         await store.set_password(conn, user.id, password_hash, now=now)
+        await store.end_links(conn, user.id)
         await brake.release(conn, attempt, known=known, now=now)
         await note(conn, at=now, actor=call.actor, action="user.password", thing=caller.person)
 
