@@ -71,7 +71,10 @@ async def cancel(call: Plain) -> Reply:
 
 
 async def pause(call: Plain) -> Reply:
-    """Hold what has not left. A person needs `approvals:write` for it. Needs no If-Match: what is held already stays so."""
+    """Hold what has not left. A person needs `approvals:write` for it.
+
+    Needs no If-Match: what is held already stays so.
+    """
     ctx = call.ctx
     return await _decide(
         call, "pause", lambda conn, number: control.pause(conn, number, now=ctx.now())

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.ids import ForgedIdError
+from dispatcher.rules.problem import RefusedError
 from dispatcher.web.admission import admitted
 from dispatcher.web.answers import Reply
 from dispatcher.web.exports import require_own
@@ -165,6 +166,17 @@ async def _visit(call: Call[None, Q]) -> Visit | None:
             if found and (visit := _fitting(call, found)):
                 return visit
     return None
+
+
+async def may_still_look(call: Call[None, Q]) -> bool:
+    """Whether who was let in would be again: for answers that take their time."""
+    try:
+        visit = await _visit(call)
+        if visit is not None:
+            refuse_beyond(visit.caller, call.request.match_info.route.name or "")
+    except RefusedError:
+        return False
+    return visit is not None
 
 
 def _tokens(request: web.Request) -> Iterator[str]:

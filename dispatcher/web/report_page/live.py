@@ -18,7 +18,7 @@ from dispatcher.web import sse
 from dispatcher.web.answers import WebRefusedError
 from dispatcher.web.boundary import is_database_trouble
 from dispatcher.web.receipts import AnyQuery
-from dispatcher.web.report_page.door import Visit, for_readers
+from dispatcher.web.report_page.door import Visit, for_readers, may_still_look
 from dispatcher.web.report_page.progress import Progress, read_progress
 from dispatcher.web.report_page.view import headline, notice_words, state_words, tiles
 from dispatcher.web.report_page.words import counted, moment, number
@@ -31,8 +31,9 @@ MAX_STREAMS: Final = 1000
 MAX_STREAMS_PER_DISPATCH: Final = 200
 AFTER_END: Final = timedelta(minutes=10)
 """Proofs come in for a while after the last message has left."""
-# Then the reader comes back by itself and is looked at anew: its key may have been revoked.
 _LONGEST_S: Final = 900.0
+LOOK_WHO_EVERY_S: Final = 10.0
+"""Who looks on may have been disabled, or their key revoked; asked before they are told anything more."""
 
 
 def is_live(progress: Progress, now: datetime) -> bool:
@@ -137,16 +138,23 @@ async def get_events(call: Call[None, AnyQuery], visit: Visit) -> web.StreamResp
         response = await sse.begin(call.request)
         try:
             await sse.write(response, sse.RETRY)
-            await _send(ctx, watch, response, until)
+            await _send(call, watch, response, until)
         except (ConnectionError, TimeoutError):
             log.debug("report.reader_gone")
     return response
 
 
-async def _send(ctx: Context, watch: Watch, response: web.StreamResponse, until: float) -> None:
-    seen: Progress | None = None
+async def _send(
+    call: Call[None, AnyQuery], watch: Watch, response: web.StreamResponse, until: float
+) -> None:
+    ctx, seen = call.ctx, None
+    looked = ctx.clock.monotonic()
     while (left := until - ctx.clock.monotonic()) > 0 and not watch.closed:
         progress = await watch.after(seen, within_s=min(sse.COMMENT_EVERY_S, left))
+        if ctx.clock.monotonic() - looked >= LOOK_WHO_EVERY_S:
+            if not await _may_still_look(call):
+                return
+            looked = ctx.clock.monotonic()
         if progress is None:
             await sse.write(response, sse.HEARTBEAT)
         else:
@@ -157,6 +165,16 @@ async def _send(ctx: Context, watch: Watch, response: web.StreamResponse, until:
         if seen is not None and not is_live(seen, ctx.now()):
             await sse.write(response, sse.event(seen.version, "end", {}))
             return
+
+
+async def _may_still_look(call: Call[None, AnyQuery]) -> bool:
+    try:
+        return await may_still_look(call)
+    except Exception as error:
+        if not is_database_trouble(error):
+            raise
+        # Nobody can be asked, and there is nothing new to tell either.
+        return True
 
 
 def _event(ctx: Context, progress: Progress) -> dict[str, Any]:
