@@ -74,6 +74,8 @@ def _names(
     newest = updates[0]
     facts, at = Facts.model_validate(newest["facts"]), newest["at"]
     over = newest["kind"] == "resolved"
+    # Of what began with its end, nobody knows since when it went on.
+    began = None if over and newest["seq"] == 1 else incident["started_at"]
     # Advice and work of earlier updates end with the incident, unless the last one gave them anew.
     open_rows = (row for row in updates if row["kind"] != "resolved")
     last_open = next(open_rows, None)
@@ -89,10 +91,10 @@ def _names(
         "status": _status(newest["status"]),
         "over": over,
         "noticed": _noticed(over=over, new="impact" in said),
-        "started": _time(incident["started_at"]),
+        "started": _time(began) if began else None,
         "updated": _time(at),
-        "lasted": lasted(incident["started_at"], incident["resolved_at"])
-        if over and incident["resolved_at"]
+        "lasted": lasted(began, incident["resolved_at"])
+        if over and began and incident["resolved_at"]
         else None,
         "next_update": _next_update(facts, at, over=over),
         "expected_end": _expected_end(facts, at, over=over),

@@ -97,6 +97,16 @@ async def test_after_the_end_old_advice_is_gone(
 
 
 @pytest.mark.usefixtures("people")
+async def test_of_what_is_over_with_its_first_word_the_page_says_neither_since_when_nor_how_long(
+    anonymous: Api, ctx: Context
+) -> None:
+    over = {"status": "resolved", "facts": {"next_update_by": None}}
+    text = (await anonymous.get(page_of(ctx, await tell(ctx, **over)))).body.decode()
+    assert "Resolved: " in text
+    assert ("less than a minute" in text, "Began" in text) == (False, False)
+
+
+@pytest.mark.usefixtures("people")
 async def test_after_the_end_only_what_was_noticed_before_is_called_so(
     anonymous: Api, ctx: Context, clock: MovableClock
 ) -> None:
