@@ -1,4 +1,4 @@
-"""What every stage is given: the pool, the clock, and the operator's choices. Built once, in app.py."""
+"""What every stage is given: the pool, the clock, and the operator's choices. Built once, in `app`."""
 
 import asyncio
 import contextvars

@@ -76,11 +76,11 @@ def main() -> None:
     except SystemExit as end:
         _leave(end)
     except Exception as error:
-        base = import_module("dispatcher.cli.base")
-        failure = base.explained(error)
+        failing = import_module("dispatcher.cli.failing")
+        failure = failing.explained(error)
         if failure is None:
             raise
-        base.fail(failure)
+        failing.fail(failure)
 
 
 def _leave(end: SystemExit) -> NoReturn:

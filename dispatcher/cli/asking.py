@@ -3,8 +3,10 @@
 So a verb cannot say anything else than the API does, and what it changes is in the audit log.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import quote
 
@@ -19,13 +21,11 @@ from dispatcher.rules.problem import RefusedError
 from dispatcher.web.answers import Reply
 from dispatcher.web.keys import Caller
 from dispatcher.web.reading import as_body, as_model
-from dispatcher.web.routes import ROUTES
-from dispatcher.web.routing import Call
+from dispatcher.web.routing import Call, Route
 from dispatcher.web.scopes import Scope
 
 M = TypeVar("M", bound=BaseModel)
 
-OPERATIONS: Final = {route.operation: route for route in ROUTES}
 _MASKED: Final = frozenset(Scope) - {Scope.ADMIN, Scope.RECIPIENTS_READ_PII}
 _NOT_FOUND: Final = 404
 
@@ -80,8 +80,15 @@ def answer_to(ctx: typer.Context, model: type[M], operation: str, **question: An
     return within(ctx, lambda built: ask(built, model, asked))
 
 
+@cache
+def _operations() -> Mapping[str, Route[Any, Any]]:
+    """The table of the API, imported by the first question, because it leads to everything that answers."""
+    table: Sequence[Route[Any, Any]] = import_module("dispatcher.web.routes").ROUTES
+    return {route.operation: route for route in table}
+
+
 async def _reply(built: Context, question: Question) -> object:
-    route = OPERATIONS[question.operation]
+    route = _operations()[question.operation]
     query = {name: value for name, value in question.query.items() if value is not None}
     request = _Asked(
         match_info=question.path,

@@ -1,6 +1,5 @@
 """Who would be told by an update, before anything is sent: numbers, and the why of one contact."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
@@ -8,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from channels.model import ChannelKind
-from dispatcher.cli.base import Exit, Failure, Json, console, print_json, table, within
+from dispatcher.cli.base import Exit, Failure, Json, print_json, within
 from dispatcher.cli.document import read_model
+from dispatcher.cli.looking import print_counts
 from dispatcher.cli.plain import say
 from dispatcher.context import Context
 from dispatcher.db import Connection
@@ -61,15 +61,6 @@ def count_people(ctx: typer.Context, file: File, as_json: Json = False) -> None:
         print_counts(rows)
     else:
         say("Nobody: no account that uses these components has contacts there.")
-
-
-def print_counts(rows: Sequence[dict[str, Any]]) -> None:
-    """Audience numbers as a table; also of a dry run."""
-    cells = [
-        (row["segment"], row["channel"], row["people"], row["reason"] or "would be told")
-        for row in rows
-    ]
-    console().print(table(("segment", "channel", "people", "outcome"), cells, right=("people",)))
 
 
 @app.command("explain")

@@ -1,4 +1,4 @@
-"""What every verb shares: settings from flags, one way to run, one way to print, one way to fail.
+"""What every verb shares: settings from flags, one way to run, one way to print.
 
 Exit codes stand in `Exit`; docs/cli.md and `tidings --help` tell them from there.
 """
@@ -11,29 +11,21 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import IntEnum
-from typing import Annotated, Any, Final, NoReturn, TypeVar
+from importlib import import_module
+from typing import Annotated, Any, Final, TypeVar
 
-import asyncpg
 import orjson
 import typer
 import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from dispatcher.app import running
 from dispatcher.cli.flags import Flags
-from dispatcher.cli.plain import as_text, plain
+from dispatcher.cli.plain import as_text
 from dispatcher.clock import SystemClock
-from dispatcher.config import Settings, SettingsError, load_settings
+from dispatcher.config import Settings, load_settings
 from dispatcher.context import Context
-from dispatcher.db import AWAY, DatabaseUnavailableError, MigrationError
-from dispatcher.embedded import EmbeddedBusyError, EmbeddedPostgresError, UnusableFolderError
 from dispatcher.ids import ForgedIdError, Signer
-from dispatcher.rules.policy import PolicyError
-from dispatcher.rules.problem import RefusedError
-from segments.reading import FileError
-from segments.rules import RulesError
-from templates.render import TemplateError
 
 T = TypeVar("T")
 
@@ -61,23 +53,6 @@ class Failure(Exception):  # noqa: N818 - read as "raise Failure(Exit.USAGE, …
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of words and tables.")]
 
-_INPUT: Final = (SettingsError, PolicyError, RulesError, TemplateError, FileError)
-_PLACE: Final = (
-    DatabaseUnavailableError,
-    MigrationError,
-    EmbeddedPostgresError,
-    EmbeddedBusyError,
-    UnusableFolderError,
-)
-_NO_SCHEMA: Final = (
-    asyncpg.UndefinedTableError,
-    asyncpg.UndefinedColumnError,
-    asyncpg.UndefinedFunctionError,
-)
-# Without OSError, which may be a file or a port.
-_LOST: Final = (ConnectionError, *(kind for kind in AWAY if kind is not OSError))
-_FAULT_OF_OURS: Final = 500
-
 
 def settings_of(ctx: typer.Context, **groups: Mapping[str, Any]) -> Settings:
     """Settings with the flags before the verb and, above them, those of the verb itself."""
@@ -96,11 +71,19 @@ def execute(work: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(work)
 
 
+@asynccontextmanager
+async def opened(ctx: typer.Context) -> AsyncIterator[Context]:
+    """Everything built from the settings, for as long as this lasts."""
+    # Imported by the verb that runs: its help, and a mistake in its words, are told without.
+    async with import_module("dispatcher.app").running(settings_of(ctx), patient=True) as built:
+        yield built
+
+
 def within(ctx: typer.Context, work: Callable[[Context], Coroutine[Any, Any, T]]) -> T:
     """Run `work` with everything built from the settings."""
 
     async def run() -> T:
-        async with running(settings_of(ctx), patient=True) as built:
+        async with opened(ctx) as built:
             return await work(built)
 
     return execute(run())
@@ -179,62 +162,3 @@ def table(
     for row in rows:
         made.add_row(*map(as_text, row))
     return made
-
-
-def explained(error: Exception) -> Failure | None:
-    """The sentence and exit code of an error an operator can mend; None for a fault of ours."""
-    match error:
-        case Failure():
-            return error
-        case RefusedError():
-            return _refused(error)
-        case ExceptionGroup():
-            found = [explained(item) for item in error.exceptions]
-            return next((item for item in found if item is not None), None)
-        case OSError() if error.errno == errno.EADDRINUSE:
-            return Failure(
-                Exit.UNREACHABLE,
-                "The port is in use by another program: end it, or choose another with --port.",
-            )
-        case OSError() if error.errno in {errno.EACCES, errno.EADDRNOTAVAIL}:
-            return Failure(
-                Exit.UNREACHABLE, f"{error.strerror}: check the address, port and rights."
-            )
-        case _:
-            return _explained_by_kind(error)
-
-
-def _refused(error: RefusedError) -> Failure:
-    details = [f"  {_place(item.pointer)}: {item.detail}" for item in error.problems]
-    code = Exit.UNREACHABLE if error.status >= _FAULT_OF_OURS else Exit.USAGE
-    return Failure(code, f"{error.title.rstrip('.')}.", *details)
-
-
-def _place(pointer: str) -> str:
-    """What stands in the query of a request is an option here."""
-    return f"--{pointer[1:].replace('_', '-')}" if pointer.startswith("?") else pointer
-
-
-def _explained_by_kind(error: Exception) -> Failure | None:
-    if isinstance(error, _INPUT):
-        return Failure(Exit.USAGE, str(error))
-    if isinstance(error, _PLACE):
-        return Failure(Exit.UNREACHABLE, str(error))
-    if isinstance(error, _NO_SCHEMA):
-        return Failure(
-            Exit.UNREACHABLE, "The database has no (current) schema. Run: tidings migrate"
-        )
-    if isinstance(error, _LOST):
-        return Failure(
-            Exit.UNREACHABLE, f"The database did not answer ({type(error).__name__}); try again."
-        )
-    if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return Failure(Exit.UNREACHABLE, f"The database does not allow it: {error}.")
-    return None
-
-
-def fail(failure: Failure) -> NoReturn:
-    """Say it on standard error and end."""
-    for number, line in enumerate(str(failure).split("\n")):
-        sys.stderr.write(f"{'tidings: ' if number == 0 else ''}{plain(line)}\n")
-    sys.exit(failure.code)

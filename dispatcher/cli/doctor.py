@@ -14,7 +14,8 @@ import asyncpg
 
 from channels.model import ChannelKind
 from channels.settings import SendGridSettings, TwilioSettings, XSettings
-from dispatcher.cli.base import CLOCK, explained
+from dispatcher.cli.base import CLOCK
+from dispatcher.cli.failing import explained
 from dispatcher.cli.finding import Finding, Mark
 from dispatcher.cli.walls import ownership, wall
 from dispatcher.config import Settings

@@ -7,8 +7,7 @@ from typing import Annotated, Final
 import orjson
 import typer
 
-from dispatcher.app import running
-from dispatcher.cli.base import Json, execute, print_json, settings_of, until_stopped, within
+from dispatcher.cli.base import Json, execute, opened, print_json, until_stopped, within
 from dispatcher.cli.keys import COMMAND_LINE
 from dispatcher.cli.plain import say
 from dispatcher.cli.sources import SourceName, named
@@ -45,7 +44,7 @@ def tail(
     """The last events of a source, oldest first; --json prints a line for each."""
 
     async def work() -> None:
-        async with running(settings_of(ctx), patient=True) as built:
+        async with opened(ctx) as built:
             async for view in _events(built, await named(built, source), lines, follow=follow):
                 _print_event(view, as_json=as_json)
 

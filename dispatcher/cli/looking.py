@@ -1,9 +1,9 @@
 """A preview in a terminal: of a draft, or of an update that is not posted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from dispatcher.cli.audience import print_counts
-from dispatcher.cli.base import print_json
+from dispatcher.cli.base import console, print_json, table
 from dispatcher.cli.plain import counted, say
 from dispatcher.web.preview_models import Preview, PreviewRendering, Totals
 
@@ -24,6 +24,15 @@ def print_preview(found: Preview, *, as_json: bool) -> None:
         say(f"{item.level}: {item.rule}: {item.detail}")
     for rendering in found.renderings:
         _print_rendering(rendering)
+
+
+def print_counts(rows: Sequence[dict[str, Any]]) -> None:
+    """Audience numbers as a table; also of a dry run."""
+    cells = [
+        (row["segment"], row["channel"], row["people"], row["reason"] or "would be told")
+        for row in rows
+    ]
+    console().print(table(("segment", "channel", "people", "outcome"), cells, right=("people",)))
 
 
 def summed_up(totals: Totals) -> str:

@@ -119,7 +119,7 @@ def _param(param: Any) -> tuple[str, str] | None:
     if param.param_type_name == "argument":
         shown = (param.metavar or param.name.upper()).strip("[]")
         return f"`{shown}`", _cell(param.help or "")
-    if _COMMON & set(param.opts):
+    if param.hidden or _COMMON & set(param.opts):
         return None
     value = "" if param.is_flag else f" {_value(param)}"
     name = ", ".join(f"`{option}{value}`" for option in sorted(param.opts, key=len, reverse=True))

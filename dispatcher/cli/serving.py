@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from dispatcher.app import running, serve, work
+from dispatcher.app import running
+from dispatcher.app.processes import serve, work
 from dispatcher.cli.base import Exit, Failure, execute, settings_of, until_stopped
 from dispatcher.cli.processes import Children, command
 from dispatcher.config import Settings

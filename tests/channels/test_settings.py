@@ -79,6 +79,23 @@ async def test_only_configured_channels_are_built(session: aiohttp.ClientSession
     assert set(some) == {ChannelKind.SMS}
 
 
+async def test_an_adapter_is_made_by_the_first_look_at_it_and_only_once(
+    session: aiohttp.ClientSession,
+) -> None:
+    opened: list[aiohttp.ClientSession] = []
+
+    def open_session() -> aiohttp.ClientSession:
+        opened.append(session)
+        return session
+
+    twilio = channel_settings(twilio=TWILIO)
+    built = build_channels(twilio, open_session=open_session, public_url="https://example.com")
+    assert ChannelKind.SMS in built
+    assert opened == []
+    assert built[ChannelKind.SMS] is built[ChannelKind.SMS]
+    assert opened == [session]
+
+
 async def test_each_channel_says_what_it_is_and_what_it_can_be_asked(
     session: aiohttp.ClientSession,
 ) -> None:

@@ -12,7 +12,7 @@ from dispatcher.app import running
 from dispatcher.config import Settings
 from dispatcher.context import Context
 from dispatcher.db import Connection
-from dispatcher.web import make_runner
+from dispatcher.web.app import make_runner
 from dispatcher.web.scopes import Scope
 from tests.cli.conftest import Tidings
 from tests.cli.test_manual import LEAVES

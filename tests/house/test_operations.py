@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from dispatcher.app import running
 from dispatcher.config import Settings
-from dispatcher.web import make_runner
+from dispatcher.web.app import make_runner
 from tests.house.promql import NotPromQLError, parse
 
 FOLDER = Path(__file__).parents[2] / "docs" / "operations"

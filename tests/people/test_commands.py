@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher.app import serve
+from dispatcher.app.processes import serve
 from dispatcher.context import Context
 from tests.cli.conftest import Tidings
 from tests.people.words import PASSWORD, accept, sign_in

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from dispatcher.context import Context
 from dispatcher.rules.roles import Role
-from dispatcher.web import make_runner
+from dispatcher.web.app import make_runner
 from tests.flow.story import MovableClock
 from tests.people.browser import Browser, browser, clock, issuer, web_settings
 from tests.people.issuer import Issuer

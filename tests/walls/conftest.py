@@ -12,7 +12,7 @@ from dispatcher.config import Settings
 from dispatcher.context import Context
 from dispatcher.sandbox import RunningSandbox, SandboxSettings, start
 from dispatcher.senders import sync_senders
-from dispatcher.web import make_runner
+from dispatcher.web.app import make_runner
 from tests.flow.conftest import clock, product_settings_for
 from tests.flow.story import MovableClock
 from tests.walls.story import World, tell

@@ -13,7 +13,7 @@ from channels.settings import SendGridSettings, TwilioSettings
 from dispatcher.app import running
 from dispatcher.config import BannerSettings, Settings
 from dispatcher.context import Context
-from dispatcher.web import make_runner
+from dispatcher.web.app import make_runner
 from dispatcher.web.scopes import Scope
 from tests.flow.story import MovableClock, contact, seed
 from tests.web.client import Api, key_with

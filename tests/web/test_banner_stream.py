@@ -9,8 +9,7 @@ import pytest
 from aiohttp import web
 
 from dispatcher.context import Context
-from dispatcher.web import make_runner
-from dispatcher.web.app import SHUTDOWN_TIMEOUT_S
+from dispatcher.web.app import SHUTDOWN_TIMEOUT_S, make_runner
 from dispatcher.web.banner.subscriber import BUFFER, Change, Subscriber
 from tests.flow.story import (
     MovableClock,

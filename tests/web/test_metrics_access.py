@@ -11,7 +11,8 @@ from pydantic import SecretStr
 
 from dispatcher.config import MetricsSettings, Settings
 from dispatcher.context import Context
-from dispatcher.web import keep_worker_metrics, make_runner
+from dispatcher.web.app import make_runner
+from dispatcher.web.metrics import keep_worker_metrics
 from tests.chaos.harness import free_port
 from tests.flow.story import eventually
 from tests.web.client import Api

@@ -11,7 +11,7 @@ from aiohttp import web
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from dispatcher.context import Context
-from dispatcher.web import make_runner
+from dispatcher.web.app import make_runner
 from dispatcher.web.report_page.links import make_link
 from tests.flow.story import MovableClock
 from tests.report.rows import at

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from dispatcher.announce import EventType
-from dispatcher.app import work
+from dispatcher.app.processes import work
 from dispatcher.clocks.webhooks import SPARED_AT_ONCE, wake_webhooks
 from dispatcher.config import Settings
 from dispatcher.context import ASIDE, Context
