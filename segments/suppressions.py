@@ -44,6 +44,7 @@ _LIST: Final = """
     from suppression s
     left join address a on a.channel = s.channel and a.hash = s.address_hash
     where (s.address_hash, s.channel) > ($1::bytea, $2::smallint)
+      and ($4::smallint is null or s.channel = $4) and ($5::smallint is null or s.reason = $5)
     order by s.address_hash, s.channel
     limit $3
 """
@@ -110,9 +111,14 @@ async def remove_suppression(conn: Db, channel: Channel, address: str, *, hash_k
 
 
 async def list_suppressions(
-    conn: Db, *, after: tuple[bytes, int] = (b"", 0), limit: int = 100
+    conn: Db,
+    *,
+    after: tuple[bytes, int] = (b"", 0),
+    limit: int = 100,
+    channel: Channel | None = None,
+    reason: SuppressionReason | None = None,
 ) -> list[Suppression]:
-    """A page in the order of (address_hash, channel), which is also the cursor."""
+    """A page in the order of (address_hash, channel), which is also the cursor; of one channel or reason."""
     return [
         Suppression(
             Channel(row["channel"]),
@@ -122,5 +128,5 @@ async def list_suppressions(
             row["at"],
             row["value"],
         )
-        for row in await conn.fetch(_LIST, *after, limit)
+        for row in await conn.fetch(_LIST, *after, limit, channel, reason)
     ]

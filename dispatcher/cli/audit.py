@@ -1,12 +1,12 @@
 """The audit log: who did what."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import orjson
 import typer
 
 from dispatcher.cli.base import Json, console, print_json, table, within
+from dispatcher.cli.listing import Since, Until, in_a_zone
 from dispatcher.context import Context
 from dispatcher.web.people.audit_log import read_audit
 from dispatcher.web.people.models import AuditEntry, AuditQuery
@@ -26,15 +26,14 @@ def audit(
         str | None, typer.Option("--object", help="The id of what it was done to.")
     ] = None,
     action: Annotated[str | None, typer.Option(help="Such as update.post.")] = None,
-    since: Annotated[
-        datetime | None, typer.Option(help="Not before this moment; UTC where no zone is given.")
-    ] = None,
+    since: Since = None,
+    until: Until = None,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=100_000)] = 50,
     as_json: Json = False,
 ) -> None:
     """Who did what to what, newest first."""
-    moment = since.replace(tzinfo=since.tzinfo or UTC) if since else None
-    given = {"actor": actor, "object": thing, "action": action, "since": moment}
+    between = {"since": in_a_zone(since), "until": in_a_zone(until)}
+    given = {"actor": actor, "object": thing, "action": action, **between}
     query = as_model(given, AuditQuery)
 
     async def work(built: Context) -> list[AuditEntry]:

@@ -15,6 +15,7 @@ from dispatcher.cli.looking import print_preview, summed_up
 from dispatcher.cli.plain import say
 from dispatcher.context import Context
 from dispatcher.stages.accept import DraftPatch
+from dispatcher.stages.accept.body import SeverityName
 from dispatcher.web.drafts.actions import Decider
 from dispatcher.web.drafts.models import Draft, DraftPage, DraftRevision, RevisionPage
 from dispatcher.web.etags import IfMatch, etag_of
@@ -50,12 +51,19 @@ def list_drafts(
         str | None, typer.Option(metavar="INCIDENT", help="Only of this one, inc_…")
     ] = None,
     source: Annotated[str | None, typer.Option(help="Only what this source knows of.")] = None,
+    severity: Annotated[SeverityName | None, typer.Option(help="Only drafts that say so.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     as_json: Json = False,
 ) -> None:
     """All drafts, newest first, with what is missing before each can leave."""
-    query = {"incident": incident, "source": source, "limit": limit, "cursor": cursor}
+    query = {
+        "incident": incident,
+        "source": source,
+        "severity": severity,
+        "limit": limit,
+        "cursor": cursor,
+    }
     found = answer_to(ctx, DraftPage, "list_drafts", query=query)
     if as_json:
         print_model(found)

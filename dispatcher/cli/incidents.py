@@ -8,11 +8,20 @@ import typer
 
 from dispatcher.cli.asking import Question, answer_to, ask
 from dispatcher.cli.base import Exit, Failure, Json, within
-from dispatcher.cli.listing import Cursor, Limit, print_fields, print_model, print_rows, when
+from dispatcher.cli.listing import (
+    Cursor,
+    Limit,
+    Since,
+    in_a_zone,
+    print_fields,
+    print_model,
+    print_rows,
+    when,
+)
 from dispatcher.cli.looking import print_words
 from dispatcher.cli.plain import say
 from dispatcher.context import Context
-from dispatcher.stages.accept.body import SeverityName
+from dispatcher.stages.accept.body import SeverityName, Status
 from dispatcher.web.ids import INCIDENT
 from dispatcher.web.incidents import IncidentPage, UpdatePage
 from dispatcher.web.models import Incident, UpdateWithRenderings
@@ -35,6 +44,7 @@ def register(parent: typer.Typer) -> None:
 @app.command("list")
 def list_incidents(
     ctx: typer.Context,
+    *,
     state: Annotated[
         Literal["open", "resolved", "all"], typer.Option(help="Which of them.")
     ] = "open",
@@ -42,6 +52,11 @@ def list_incidents(
         str | None, typer.Option(metavar="SOURCE", help="Only what this one told us of.")
     ] = None,
     severity: Annotated[SeverityName | None, typer.Option(help="Only these.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Only those that stand so.")] = None,
+    component: Annotated[
+        str | None, typer.Option(metavar="COMPONENT", help="Only what concerns this one.")
+    ] = None,
+    since: Since = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     as_json: Json = False,
@@ -51,6 +66,9 @@ def list_incidents(
         "state": None if state == "all" else state,
         "source": source,
         "severity": severity,
+        "status": status,
+        "component": component,
+        "since": in_a_zone(since),
         "limit": limit,
         "cursor": cursor,
     }
@@ -68,7 +86,7 @@ def list_incidents(
         for row in found.data
     ]
     none = {"open": "No incident is open.", "resolved": "No incident is over yet."}
-    if source or severity:
+    if source or severity or status or component or since:
         none = dict.fromkeys(none, "There is no such incident.")
     print_rows(
         ("incident", "", "status", "next update", "title"),

@@ -1,7 +1,7 @@
 """How verbs show lists and single things: the same options, the same words for none and for more."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeAlias
 
 import typer
@@ -14,9 +14,20 @@ Limit: TypeAlias = Annotated[int, typer.Option(help="How many at once.", min=1, 
 Cursor: TypeAlias = Annotated[
     str | None, typer.Option(metavar="CURSOR", help="Where the page before ended.")
 ]
+Since: TypeAlias = Annotated[
+    datetime | None, typer.Option(help="Not before this moment; UTC where no zone is given.")
+]
+Until: TypeAlias = Annotated[
+    datetime | None, typer.Option(help="Before this moment; UTC where no zone is given.")
+]
 Addresses: TypeAlias = Annotated[
     bool, typer.Option("--addresses", help="Show names and addresses in full.")
 ]
+
+
+def in_a_zone(given: datetime | None) -> datetime | None:
+    """The moment that an option means."""
+    return given.replace(tzinfo=given.tzinfo or UTC) if given else None
 
 
 def print_model(found: BaseModel) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from dispatcher.cli.base import Exit, Failure, Json, console, number_of, print_json, within
 from dispatcher.cli.draw import NOTHING_YET, draw_account, draw_report
+from dispatcher.cli.listing import Since, Until, in_a_zone
 from dispatcher.cli.newest import print_nothing_yet
 from dispatcher.cli.plain import counted, say
 from dispatcher.context import Context
@@ -21,6 +22,7 @@ from dispatcher.stages.report import (
     AccountDeliveries,
     Differences,
     DispatchReport,
+    Which,
     account_deliveries,
     dispatch_report,
     latest_dispatch,
@@ -170,6 +172,9 @@ async def _write_workbook(
 def account(
     ctx: typer.Context,
     external_id: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Your id of the account.")],
+    *,
+    since: Since = None,
+    until: Until = None,
     limit: Annotated[int, typer.Option(help="How many updates.", min=1, max=200)] = 5,
     cursor: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
     addresses: ReadPii = False,
@@ -186,6 +191,7 @@ def account(
                 limit=limit,
                 cursor=cursor,
                 read_pii=addresses,
+                to=Which(since=in_a_zone(since), until=in_a_zone(until)),
             )
 
     found = within(ctx, work)

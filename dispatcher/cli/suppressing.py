@@ -10,7 +10,7 @@ from dispatcher.cli.document import STDIN, read_text
 from dispatcher.cli.listing import Addresses, Cursor, Limit, print_model, print_rows, when
 from dispatcher.cli.plain import say
 from dispatcher.web.customer_models import Stored
-from dispatcher.web.suppressions import SuppressionPage
+from dispatcher.web.suppressions import ReasonWord, SuppressionPage
 
 app = typer.Typer(help="Addresses that must not be used, and why.", no_args_is_help=True)
 
@@ -34,13 +34,18 @@ def register(parent: typer.Typer) -> None:
 @app.command("list")
 def list_all(
     ctx: typer.Context,
+    *,
+    channel: Annotated[
+        Literal["email", "sms", "banner"] | None, typer.Option(help="Only addresses of this one.")
+    ] = None,
+    reason: Annotated[ReasonWord | None, typer.Option(help="Only those for this.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     addresses: Addresses = False,
     as_json: Json = False,
 ) -> None:
     """All of them, with who decided it and when."""
-    query = {"limit": limit, "cursor": cursor}
+    query = {"channel": channel, "reason": reason, "limit": limit, "cursor": cursor}
     found = answer_to(ctx, SuppressionPage, "list_suppressions", query=query, addresses=addresses)
     if as_json:
         print_model(found)

@@ -10,7 +10,7 @@ from dispatcher.db import Connection
 from dispatcher.rules.own import OWN_ACCOUNT, seen_incident, seen_update, told_own
 from dispatcher.rules.policy import Severity
 from dispatcher.rules.problem import not_found
-from dispatcher.stages.accept.body import SeverityName
+from dispatcher.stages.accept.body import SeverityName, Status
 from dispatcher.stages.compose import incident_url
 from dispatcher.web.answers import Reply
 from dispatcher.web.ids import DISPATCH, INCIDENT, UPDATE, number_of
@@ -18,6 +18,7 @@ from dispatcher.web.lists import Page, PageQuery, page_reply, position
 from dispatcher.web.models import Incident, Update, UpdateWithRenderings
 from dispatcher.web.routing import Call, Plain
 from dispatcher.web.wordings import stored_view
+from templates.facts import Moment
 
 
 def _incident_columns(said: str) -> str:
@@ -40,9 +41,12 @@ OWN_INCIDENT_COLUMNS = _incident_columns(seen_update("u"))
 PAGE = """
   and ($1::bigint is null or i.id < $1) and ($2::boolean is null or (i.resolved_at is null) = $2)
   and ($4::text is null or i.source = $4) and ($5::smallint is null or i.severity = $5)
+  and ($6::text is null or i.status = $6) and ($7::timestamptz is null or i.started_at >= $7)
+  and ($8::bigint is null or $8 = any(i.component_ids))
 order by i.id desc limit $3
 """
-NAMED_PAGE = f"and i.external_id = $6 {PAGE}"
+NAMED_PAGE = f"and i.external_id = $9 {PAGE}"
+COMPONENT_SQL = "select id from component where external_id = $1"
 LIST_SQL = f"{INCIDENT_COLUMNS} where not i.canary {PAGE}"
 OWN_LIST_SQL = f"{OWN_INCIDENT_COLUMNS} where {seen_incident('i')} {PAGE}"
 NAMED_SQL = f"{INCIDENT_COLUMNS} where not i.canary {NAMED_PAGE}"
@@ -84,13 +88,17 @@ order by channel, segment, locale, id
 class IncidentQuery(PageQuery):
     """`state`: only incidents that go on, or only those that are over. The rest: only what is so.
 
-    `external_id` is the id its source has for it.
+    `external_id` is the id its source has for it; `component`: by your id of it, 404 when it is not known
+    here; `since`: what began then or later.
     """
 
     state: Literal["open", "resolved"] | None = None
     source: Annotated[str, Field(max_length=200)] | None = None
     external_id: Annotated[str, Field(max_length=200)] | None = None
     severity: SeverityName | None = None
+    status: Status | None = None
+    component: Annotated[str, Field(max_length=200)] | None = None
+    since: Moment | None = None
 
 
 class IncidentPage(Page[Incident]):
@@ -110,14 +118,26 @@ async def list_incidents(call: Call[None, IncidentQuery]) -> Reply:
         query.limit + 1,
         query.source,
         None if query.severity is None else Severity[query.severity],
+        *(query.status, query.since),
     )
+    named: tuple[str, ...] = ()
     sql = OWN_LIST_SQL if own else LIST_SQL
     if query.external_id is not None:
-        sql, values = OWN_NAMED_SQL if own else NAMED_SQL, (*values, query.external_id)
+        sql, named = OWN_NAMED_SQL if own else NAMED_SQL, (query.external_id,)
     async with call.connection() as conn:
-        rows = await conn.fetch(sql, *values)
+        component = await _component(conn, query.component)
+        rows = await conn.fetch(sql, *values, component, *named)
     views = [_incident(call.ctx, row) for row in rows]
     return page_reply(call, views, [(row["id"],) for row in rows], IncidentPage)
+
+
+async def _component(conn: Connection, name: str | None) -> int | None:
+    if name is None:
+        return None
+    number: int | None = await conn.fetchval(COMPONENT_SQL, name)
+    if number is None:
+        raise not_found("component")
+    return number
 
 
 async def get_incident(call: Plain) -> Reply:

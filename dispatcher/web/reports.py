@@ -8,6 +8,7 @@ from dispatcher.rules.problem import RefusedError
 from dispatcher.stages.report import (
     AccountStanding,
     Narrowed,
+    Which,
     account_deliveries,
     account_in_dispatch,
     accounts_page,
@@ -19,6 +20,7 @@ from dispatcher.web.ids import DISPATCH, number_of
 from dispatcher.web.lists import PageQuery, bad_cursor, next_link
 from dispatcher.web.routing import Call, Plain
 from dispatcher.web.scopes import Scope
+from templates.facts import Moment
 
 
 class AccountsQuery(PageQuery):
@@ -26,6 +28,13 @@ class AccountsQuery(PageQuery):
 
     search: Annotated[str, Field(max_length=200)] = ""
     standing: StandingWord | None = None
+
+
+class AccountDeliveriesQuery(PageQuery):
+    """`since`, `until`: only what was said from then on, and before then."""
+
+    since: Moment | None = None
+    until: Moment | None = None
 
 
 async def get_report(call: Plain) -> Reply:
@@ -85,7 +94,7 @@ async def get_account(call: Plain) -> Reply:
     return Reply(found)
 
 
-async def list_account_deliveries(call: Call[None, PageQuery]) -> Reply:
+async def list_account_deliveries(call: Call[None, AccountDeliveriesQuery]) -> Reply:
     """What this account was told, and when, update by update, newest first."""
     ctx, query = call.ctx, call.query
     async with call.connection() as conn:
@@ -96,8 +105,8 @@ async def list_account_deliveries(call: Call[None, PageQuery]) -> Reply:
                 signer=ctx.signer,
                 limit=query.limit,
                 cursor=query.cursor,
+                to=Which(call.caller.limited, query.since, query.until),
                 read_pii=call.caller.may(Scope.RECIPIENTS_READ_PII),
-                own=call.caller.limited,
             )
         except RefusedError as refused:
             if refused.kind == "invalid-request":

@@ -33,11 +33,21 @@ class SuppressionIn(BaseModel):
         return Channel[self.channel.upper()]
 
 
+ReasonWord = Literal["operator", "opted_out", "bounced", "complained", "refused_by_provider"]
+
+
+class SuppressionQuery(PageQuery):
+    """`channel`, `reason`: only addresses of this one, and for this."""
+
+    channel: Literal["email", "sms", "banner"] | None = None
+    reason: ReasonWord | None = None
+
+
 class SuppressionPage(Page[SuppressionView]):
     """Suppressed addresses, in the order of their hashes."""
 
 
-async def list_all(call: Call[None, PageQuery]) -> Reply:
+async def list_all(call: Call[None, SuppressionQuery]) -> Reply:
     """Masked without recipients:read_pii."""
     after = b"", 0
     if (place := position(call.query, (str, int))) is not None:
@@ -45,8 +55,15 @@ async def list_all(call: Call[None, PageQuery]) -> Reply:
             after = bytes.fromhex(place[0]), Channel(place[1])
         except ValueError:
             raise bad_cursor() from None
+    query = call.query
     async with call.connection() as conn:
-        rows = await list_suppressions(conn, after=after, limit=call.query.limit + 1)
+        rows = await list_suppressions(
+            conn,
+            after=after,
+            limit=query.limit + 1,
+            channel=Channel[query.channel.upper()] if query.channel else None,
+            reason=SuppressionReason[query.reason.upper()] if query.reason else None,
+        )
     read_pii = call.caller.may(Scope.RECIPIENTS_READ_PII)
     views = []
     for row in rows:

@@ -1,8 +1,10 @@
 """Every list is one kind of thing: limit, cursor, Link; what narrows it narrows it, on every page."""
 
 import base64
+from datetime import timedelta
 from itertools import product
 from typing import Any, get_args, get_origin
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -11,7 +13,7 @@ from pydantic import BaseModel
 from dispatcher.context import Context
 from dispatcher.web.lists import PageQuery
 from dispatcher.web.routes import ROUTES
-from tests.flow.story import contact, post, seed, update
+from tests.flow.story import MovableClock, contact, plan_out, post, seed, update
 from tests.web.client import Api
 
 LISTS = [route for route in ROUTES if issubclass(route.query, PageQuery)]
@@ -85,7 +87,7 @@ async def walked(api: Api, path: str, *, limit: int = 2) -> list[dict[str, Any]]
 
 
 @pytest.mark.usefixtures("world")
-async def test_lists_are_walked_to_their_end_and_narrowed(api: Api) -> None:
+async def test_lists_are_walked_to_their_end_and_narrowed(api: Api, ctx: Context) -> None:
     for name in ("accounts", "contacts", "incidents", "dispatches"):
         rows = await walked(api, f"/v1/{name}")
         assert len({row.get("id") or row["external_id"] for row in rows}) == 5, name
@@ -95,6 +97,12 @@ async def test_lists_are_walked_to_their_end_and_narrowed(api: Api) -> None:
         assert (page["next_cursor"] is None) == last
     incidents = await walked(api, "/v1/incidents")
     assert [row["external_id"] for row in incidents] == [f"INC-{n}" for n in (4, 3, 2, 1, 0)]
+    before, after = (
+        quote((ctx.now() + timedelta(minutes=minutes)).isoformat()) for minutes in (-1, 1)
+    )
+    elsewhere = {"name": "elsewhere", "public_name": "Elsewhere"}
+    await api.call("PUT", "/v1/components/elsewhere", elsewhere)
+    assert (await api.get("/v1/incidents?component=nowhere")).status == 404
     narrowed = {
         "severity=P1": ["INC-3", "INC-1"],
         "source=paging": ["INC-4"],
@@ -102,6 +110,12 @@ async def test_lists_are_walked_to_their_end_and_narrowed(api: Api) -> None:
         "external_id=INC-2&source=paging": [],
         "severity=P2&source=monitoring&state=open": ["INC-2", "INC-0"],
         "state=resolved": [],
+        "status=investigating": ["INC-4", "INC-3", "INC-2", "INC-1", "INC-0"],
+        "status=monitoring": [],
+        "component=checkout&severity=P1": ["INC-3", "INC-1"],
+        "component=elsewhere": [],
+        f"since={before}": ["INC-4", "INC-3", "INC-2", "INC-1", "INC-0"],
+        f"since={after}": [],
     }
     for query, expected in narrowed.items():
         rows = await walked(api, f"/v1/incidents?{query}")
@@ -119,6 +133,48 @@ async def test_lists_are_walked_to_their_end_and_narrowed(api: Api) -> None:
     assert dispatches[0].items() <= whole.json.items()
     assert (await api.get("/v1/dispatches?incident=inc_x")).status == 404
     assert (await api.get("/v1/dispatches?state=paused")).kind == "invalid-query"
+
+
+async def test_other_lists_are_narrowed_too(api: Api, ctx: Context, clock: MovableClock) -> None:
+    await seed(ctx, [contact(1, "small")])
+    moments = []
+    for number, severity in enumerate(("P1", "P2", "P1")):
+        moments.append(quote(ctx.now().isoformat()))
+        about: dict[str, Any] = {"external_id": f"INC-{number}", "severity": severity}
+        await plan_out(ctx, await post(ctx, update(ctx, incident=about)))
+        await post(ctx, update(ctx, incident={**about, "external_id": f"D-{number}"}, mode="draft"))
+        clock.move(timedelta(minutes=10))
+    drafts = await walked(api, "/v1/drafts?severity=P1", limit=1)
+    assert [row["external_id"] for row in drafts] == ["D-2", "D-0"]
+    told = "/v1/accounts/small/deliveries"
+    for query, expected in {
+        "": [2, 1, 0],
+        f"?since={moments[1]}": [2, 1],
+        f"?until={moments[1]}": [0],
+        f"?since={moments[1]}&until={moments[2]}": [1],
+    }.items():
+        rows = await walked(api, f"{told}{query}", limit=1)
+        assert [row["incident_external_id"] for row in rows] == [f"INC-{n}" for n in expected]
+
+    for channel, address in (("email", "a@example.com"), ("sms", "+12125550111")):
+        body = {"channel": channel, "address": address}
+        assert (await api.call("POST", "/v1/suppressions", body)).status == 201
+        clock.move(timedelta(minutes=10))
+    for query, expected_channels in {
+        "": {"email", "sms"},
+        "?channel=sms": {"sms"},
+        "?reason=operator": {"email", "sms"},
+        "?reason=bounced": set(),
+        "?channel=email&reason=operator": {"email"},
+    }.items():
+        found = await walked(api, f"/v1/suppressions{query}", limit=1)
+        assert {row["channel"] for row in found} == expected_channels, query
+    later, earlier = await walked(api, "/v1/audit?action=suppression.add")
+    for query, entry in (
+        (f"until={quote(later['at'])}", earlier),
+        (f"since={quote(later['at'])}", later),
+    ):
+        assert await walked(api, f"/v1/audit?action=suppression.add&{query}") == [entry]
 
 
 @pytest.fixture

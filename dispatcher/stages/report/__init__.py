@@ -1,7 +1,7 @@
 """Report: what became of a dispatch, who was told what and when, and whether the numbers are true."""
 
 from dispatcher.rules.reasons import words_for
-from dispatcher.stages.report.account import account_deliveries
+from dispatcher.stages.report.account import Which, account_deliveries
 from dispatcher.stages.report.account_model import AccountDeliveries, AccountInDispatch
 from dispatcher.stages.report.accounts import Narrowed, accounts_page
 from dispatcher.stages.report.dispatch import dispatch_report, latest_dispatch, totals
@@ -38,6 +38,7 @@ __all__ = [
     "LedgerRow",
     "Narrowed",
     "State",
+    "Which",
     "account_deliveries",
     "account_in_dispatch",
     "accounts_page",

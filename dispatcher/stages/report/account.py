@@ -1,7 +1,8 @@
 """What one customer got and when: the question an account manager asks."""
 
 from collections import defaultdict
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 
@@ -21,8 +22,20 @@ from account_update au
 join incident_update u on u.id = au.update_id
 join incident i on i.id = u.incident_id
 where au.account_id = $1 and ($2::bigint is null or au.update_id < $2)
+  and ($4::timestamptz is null or u.at >= $4) and ($5::timestamptz is null or u.at < $5)
 order by au.update_id desc limit $3
 """
+
+
+class Which(NamedTuple):
+    """`own`: only an own account is there. `since`, `until`: what was said from then on, and before then."""
+
+    own: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+ALL_UPDATES: Final = Which()
 
 
 async def account_deliveries(
@@ -33,20 +46,20 @@ async def account_deliveries(
     limit: int = 20,
     cursor: str | None = None,
     read_pii: bool = False,
-    own: bool = False,
+    to: Which = ALL_UPDATES,
 ) -> AccountDeliveries:
     """Up to `limit` updates of one account, and their deliveries, in two look-ups by key.
 
-    Without `read_pii` names and addresses are masked. `own`: only an own account is there. Raises
+    Without `read_pii` names and addresses are masked. Raises
     RefusedError: 404 for an unknown account, 422 for a cursor that is not ours or a limit outside 1..200.
     """
     if not 1 <= limit <= MAX_LIMIT:
         raise invalid("limit", "out_of_range", f"limit must be between 1 and {MAX_LIMIT}")
-    account = await find_account(conn, external_id, own=own)
+    account = await find_account(conn, external_id, own=to.own)
     if account is None:
         raise not_found("account")
     before = _read_cursor(signer, cursor)
-    found = await conn.fetch(UPDATES_SQL, account["id"], before, limit + 1)
+    found = await conn.fetch(UPDATES_SQL, account["id"], before, limit + 1, to.since, to.until)
     page = found[:limit]
     deliveries: dict[int, list[Found]] = defaultdict(list)
     updates = [row["id"] for row in page]

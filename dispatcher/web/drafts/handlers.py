@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from dispatcher.rules.policy import Severity
 from dispatcher.rules.problem import not_found
 from dispatcher.stages.accept import DraftPatch
 from dispatcher.web.answers import Reply
@@ -35,7 +36,12 @@ async def list_drafts(call: Call[None, DraftQuery]) -> Reply:
     incident = None if query.incident is None else number_of(ctx, INCIDENT, query.incident)
     async with call.connection() as conn:
         rows = await conn.fetch(
-            LIST_SQL, before and before[0], incident, query.source, query.limit + 1
+            LIST_SQL,
+            before and before[0],
+            incident,
+            query.source,
+            None if query.severity is None else Severity[query.severity],
+            query.limit + 1,
         )
     views = [summary_view(ctx, row) for row in rows]
     return page_reply(call, views, [(row["id"],) for row in rows], DraftPage)

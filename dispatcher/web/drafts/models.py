@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dispatcher.stages.accept.body import SeverityName
 from dispatcher.web.lists import Page, PageQuery
 
 Proposes = Literal["opening", "update", "resolution"]
@@ -74,10 +75,14 @@ class DraftPage(Page[DraftSummary]):
 
 
 class DraftQuery(PageQuery):
-    """`incident`: an id, inc_…; `source`: the name under which incidents of a sender are known."""
+    """`incident`: an id, inc_…; `source`: the name under which incidents of a sender are known.
+
+    `severity`: only drafts that say so.
+    """
 
     incident: Annotated[str, Field(max_length=100)] | None = None
     source: Annotated[str, Field(max_length=200)] | None = None
+    severity: SeverityName | None = None
 
 
 class DiscardQuery(BaseModel):

@@ -34,7 +34,8 @@ ONE_SQL = f"{COLUMNS} where u.id = $1"
 LIST_SQL = f"""{COLUMNS}
 where u.state = 'draft' and ($1::bigint is null or u.id < $1)
   and ($2::bigint is null or u.incident_id = $2) and ($3::text is null or i.source = $3)
-order by u.id desc limit $4
+  and ($4::smallint is null or u.severity = $4)
+order by u.id desc limit $5
 """
 
 

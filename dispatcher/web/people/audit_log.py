@@ -15,12 +15,13 @@ select id, at, actor, action, object, detail from audit
 where id < $1
   and ($2::text is null or actor = $2) and ($3::text is null or object = $3)
   and ($4::text is null or action = $4) and ($5::timestamptz is null or at >= $5)
-order by id desc limit $6
+  and ($6::timestamptz is null or at < $6)
+order by id desc limit $7
 """
 
 
 async def list_audit(call: Call[None, AuditQuery]) -> Reply:
-    """Newest first, of one actor, object or action, from a moment on."""
+    """Newest first, of one actor, object or action, between two moments."""
     before = position(call.query, (int,))
     async with call.connection() as conn:
         found = await read_audit(
@@ -35,6 +36,6 @@ async def read_audit(
     """At most `limit` entries older than the entry `before`."""
     start = _NEWEST if before is None else before
     rows = await conn.fetch(
-        LIST_SQL, start, query.actor, query.object, query.action, query.since, limit
+        LIST_SQL, start, query.actor, query.object, query.action, query.since, query.until, limit
     )
     return [AuditEntry(**row) for row in rows]

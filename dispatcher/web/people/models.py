@@ -199,12 +199,13 @@ class KeyPage(Page[KeyView]):
 
 
 class AuditQuery(PageQuery):
-    """Whose doings, on what, which, and not before when."""
+    """Whose doings, on what, which; from `since` on, and before `until`."""
 
     actor: Annotated[str, Field(max_length=200)] | None = None
     object: Annotated[str, Field(max_length=300)] | None = None
     action: Annotated[str, Field(max_length=100)] | None = None
     since: Moment | None = None
+    until: Moment | None = None
 
 
 class AuditEntry(BaseModel):

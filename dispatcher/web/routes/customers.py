@@ -62,7 +62,7 @@ CUSTOMER_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         "list_suppressions",
         Scope.SEGMENTS_WRITE,
         suppressions.list_all,
-        PageQuery,
+        suppressions.SuppressionQuery,
         suppressions.SuppressionPage,
     ),
     Route(

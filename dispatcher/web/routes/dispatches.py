@@ -15,7 +15,6 @@ from dispatcher.web import (
 )
 from dispatcher.web.deliveries import DeliveryPage, DeliveryQuery, list_deliveries
 from dispatcher.web.dispatch_list import DispatchesQuery, DispatchPage, list_dispatches
-from dispatcher.web.lists import PageQuery
 from dispatcher.web.models import (
     Dispatch,
     DispatchControlled,
@@ -108,7 +107,7 @@ DISPATCH_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         "list_account_deliveries",
         Scope.DELIVERIES_READ,
         reports.list_account_deliveries,
-        PageQuery,
+        reports.AccountDeliveriesQuery,
         AccountDeliveries,
     ),
     act(
