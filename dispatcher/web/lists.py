@@ -44,7 +44,8 @@ def position(query: PageQuery, shape: tuple[type, ...]) -> tuple[Any, ...] | Non
     if query.cursor is None:
         return None
     try:
-        raw = base64.b64decode(query.cursor.encode("ascii"), altchars=b"-_", validate=True)
+        text = query.cursor.encode("ascii").rstrip(b"=")
+        raw = base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
         key = orjson.loads(raw)
     except (UnicodeEncodeError, binascii.Error, orjson.JSONDecodeError):
         key = None
@@ -70,7 +71,8 @@ def page_reply(
     cursor = None
     if len(rows) > limit:
         raw = orjson.dumps(list(keys[limit - 1]))
-        cursor = base64.urlsafe_b64encode(raw).decode()
+        # Without its padding it can be pasted into an address as it is.
+        cursor = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
     return Reply(
         model(data=list(rows[:limit]), next_cursor=cursor), headers=next_link(call, cursor)
     )

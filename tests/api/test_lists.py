@@ -82,6 +82,7 @@ async def walked(api: Api, path: str, *, limit: int = 2) -> list[dict[str, Any]]
         found += answer.json["data"]
         link = answer.headers.get("Link", "")
         assert (answer.json["next_cursor"] is None) == (not link)
+        assert not link or f"cursor={answer.json['next_cursor']}>" in link
         following = link.removesuffix('>; rel="next"').removeprefix("<")
     return found
 
