@@ -5,8 +5,9 @@ from typing import Annotated
 import orjson
 import typer
 
-from dispatcher.cli.base import Json, console, print_json, table, within
+from dispatcher.cli.base import Json, print_json, within
 from dispatcher.cli.listing import Since, Until, in_a_zone
+from dispatcher.cli.plain import say
 from dispatcher.context import Context
 from dispatcher.web.people.audit_log import read_audit
 from dispatcher.web.people.models import AuditEntry, AuditQuery
@@ -44,14 +45,10 @@ def audit(
     if as_json:
         print_json([entry.model_dump(mode="json") for entry in found])
         return
-    rows = [
-        (
-            f"{entry.at:%Y-%m-%d %H:%M:%S}",
-            entry.actor,
-            entry.action,
-            entry.object,
-            orjson.dumps(entry.detail).decode() if entry.detail else "",
-        )
-        for entry in found
-    ]
-    console().print(table(("at (UTC)", "actor", "action", "object", "detail"), rows))
+    # No table: ids are long, and who looks something up copies them.
+    for entry in found:
+        say(f"{entry.at:%Y-%m-%d %H:%M:%S}  {entry.actor}  {entry.action}  {entry.object}")
+        if entry.detail:
+            say(f"  {orjson.dumps(entry.detail).decode()}")
+    if not found:
+        say("Nothing on record fits.")

@@ -8,7 +8,8 @@ import orjson
 from pydantic import BaseModel
 
 from dispatcher.cli.base import Exit, Failure
-from dispatcher.cli.syntax import UnreadableError, parsed
+from dispatcher.cli.syntax import UnreadableError, line_of, parsed
+from dispatcher.rules.problem import FieldProblem
 from dispatcher.web.answers import WebRefusedError
 from dispatcher.web.reading import BODY_LIMIT, as_body, refuse_unstorable
 
@@ -38,8 +39,10 @@ def read_text(file: str) -> str:
 
 def read_document(file: str) -> Any:
     """YAML or JSON as JSON values; `-` is standard input. Raises Failure."""
-    text = read_text(file)
-    name = _name(file)
+    return _document(_name(file), read_text(file))
+
+
+def _document(name: str, text: str) -> Any:
     if not text.strip():
         raise Failure(Exit.USAGE, f"{name} is empty.")
     try:
@@ -60,14 +63,24 @@ def read_document(file: str) -> Any:
 
 def read_model(file: str, model: type[B], **over: Any) -> B:
     """The document as `model`; what is in `over` and not None stands above it. Raises Failure."""
-    value = read_document(file)
+    name, text = _name(file), read_text(file)
+    value = _document(name, text)
     if not isinstance(value, dict):
         known = ", ".join(model.model_fields)
-        raise Failure(
-            Exit.USAGE, f"{_name(file)} must hold names and values; the names are {known}."
-        )
+        raise Failure(Exit.USAGE, f"{name} must hold names and values; the names are {known}.")
     value.update({name: given for name, given in over.items() if given is not None})
-    return as_body(value, model)
+    try:
+        return as_body(value, model)
+    except WebRefusedError as refused:
+        raise Failure(
+            Exit.USAGE, f"{name} cannot be taken:", *(_told(text, one) for one in refused.problems)
+        ) from None
+
+
+def _told(text: str, problem: FieldProblem) -> str:
+    line = line_of(text, problem.pointer)
+    where = f"line {line}, " if line else ""
+    return f"  {where}{problem.pointer}: {problem.detail}"
 
 
 def _read_bytes(file: str) -> bytes:

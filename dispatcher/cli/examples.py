@@ -80,5 +80,6 @@ ENDS_WITH_1: Final[Mapping[str, str]] = {
     "demo": "ledger and deliveries differ",
     "exports fetch": "the file could not be made",
     "contacts erase": "you said no",
+    "drafts submit": "you said no",
     "webhooks test": "the receiver did not take it",
 }

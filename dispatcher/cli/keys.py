@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from dispatcher.cli.base import Exit, Failure, Json, console, print_json, table, within
+from dispatcher.cli.base import Exit, Failure, Json, print_json, within
+from dispatcher.cli.listing import print_rows, when
 from dispatcher.cli.plain import say
 from dispatcher.context import Context
 from dispatcher.db import Connection, in_transaction
@@ -81,11 +82,12 @@ def show(ctx: typer.Context, as_json: Json = False) -> None:
             key.name,
             " ".join(key.scopes),
             _standing(key),
-            f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never",
+            when(key.last_used_at, "never"),
         )
         for key, _ in keys
     ]
-    console().print(table(("id", "name", "scopes", "", "last used"), rows))
+    columns = ("id", "name", "scopes", "", "last used (UTC)")
+    print_rows(columns, rows, none="No key yet. Make one with: tidings keys create NAME")
 
 
 @app.command("rotate")

@@ -10,14 +10,13 @@ from dispatcher.cli.base import (
     Exit,
     Failure,
     Json,
-    console,
     number_of,
     print_json,
-    table,
     within,
 )
 from dispatcher.cli.document import read_document, read_text
 from dispatcher.cli.keys import COMMAND_LINE
+from dispatcher.cli.listing import print_fields, print_rows
 from dispatcher.cli.plain import say
 from dispatcher.context import Context
 from dispatcher.intake import sources
@@ -148,7 +147,8 @@ def show_all(ctx: typer.Context, as_json: Json = False) -> None:
         )
         for view in views
     ]
-    console().print(table(("name", "kind", "mode", "", "heard", "refused", "id"), rows))
+    columns = ("name", "kind", "mode", "", "heard", "refused", "id")
+    print_rows(columns, rows, none="No source yet. Make one with: tidings sources create KIND NAME")
 
 
 def _last_error(view: SourceView) -> str:
@@ -167,9 +167,7 @@ def show(ctx: typer.Context, source: SourceName, as_json: Json = False) -> None:
     if as_json:
         print_json(view.model_dump(mode="json"))
         return
-    for name, value in view.model_dump(mode="json").items():
-        if value not in (None, [], {}):
-            say(f"{name}: {value}")
+    print_fields(view.model_dump())
 
 
 @app.command("disable")

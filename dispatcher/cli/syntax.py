@@ -39,6 +39,36 @@ def parsed(text: str) -> Any:
         raise UnreadableError("is nested deeper than anything that is taken") from None
 
 
+def line_of(text: str, pointer: str) -> int | None:
+    """The line of `text` where a JSON pointer leads to, counted from 1; None where nothing is there.
+
+    `text` is one that `parsed` has read.
+    """
+    try:
+        node = yaml.compose(text, _Loader)
+    except yaml.YAMLError:  # of JSON, what YAML does not have: tabs between values
+        return None
+    line = None
+    for part in pointer.split("/")[1:]:
+        found = _at(node, part.replace("~1", "/").replace("~0", "~"))
+        if found is None:
+            return None
+        line, node = found
+    return line
+
+
+def _at(node: Any, part: str) -> tuple[int, Any] | None:
+    """The line and the value of this name, or of this number, in a node."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == part:
+                return key.start_mark.line + 1, value
+    elif isinstance(node, yaml.SequenceNode) and part.isdecimal() and int(part) < len(node.value):
+        value = node.value[int(part)]
+        return value.start_mark.line + 1, value
+    return None
+
+
 def _is_json(text: str) -> bool:
     """YAML has braces and brackets too, but few put quotes around names there."""
     return re.match(r'\s*(?:\{\s*["}]|\[\s*["{\[\]])', text) is not None

@@ -112,7 +112,7 @@ def _print_accepted(view: UpdateAccepted, *, replayed: bool, as_json: bool) -> N
         missing = f"missing: {', '.join(view.missing)}" if view.missing else "complete"
         say(f"Kept as a draft, {missing}. Look: tidings drafts show {view.update_id}")
         return
-    say(f"Accepted as {view.update_id}. Follow it: tidings report {view.dispatch_id}")
+    say(f"Accepted as {view.update_id}. Follow it: tidings watch {view.dispatch_id}")
 
 
 async def post(built: Context, body: UpdateIn, key: str | None) -> tuple[UpdateAccepted, bool]:

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from dispatcher.cli.base import Exit, Failure, Json, console, number_of, print_json, table, within
+from dispatcher.cli.base import Exit, Failure, Json, number_of, print_json, within
 from dispatcher.cli.keys import COMMAND_LINE
+from dispatcher.cli.listing import print_rows
 from dispatcher.cli.plain import say
 from dispatcher.context import Context
 from dispatcher.rules.roles import Role
@@ -80,7 +81,8 @@ def show_all(ctx: typer.Context, as_json: Json = False) -> None:
         (person.email, person.role, "disabled" if person.disabled else "", _door(person))
         for person in people
     ]
-    console().print(table(("e-mail", "role", "", "signs in"), rows))
+    none = "Nobody yet. Invite somebody: tidings users create EMAIL --role ROLE"
+    print_rows(("e-mail", "role", "", "signs in"), rows, none=none)
 
 
 @app.command("show")

@@ -13,6 +13,7 @@ from dispatcher.rules.problem import FieldProblem
 # Comparing names costs time, and a body may hold many long ones: nobody reads more.
 _MOST_COMPARED: Final = 20
 _LONGEST_COMPARED: Final = 64
+_NO_OBJECT: Final = frozenset({"model_type", "model_attributes_type", "dict_type"})
 
 
 def in_words(
@@ -39,6 +40,8 @@ def _words(
         return "Is missing."
     if problem.code == "string_type" and isinstance(_at(value, parts), bool | int | float):
         return "Must be text: put it in quotes."
+    if problem.code in _NO_OBJECT:
+        return "Must be an object: names, each with a value."
     return problem.detail
 
 

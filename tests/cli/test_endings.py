@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dispatcher.cli.update import EXAMPLE
 from tests.cli.conftest import COMMAND, Tidings, environment
 
 
@@ -45,7 +46,7 @@ def test_ctrl_c_ends_with_a_word_and_130(tmp_path: Path) -> None:
     [
         ("tidings inci", ["incidents"]),
         ("tidings incidents ", ["list", "show"]),
-        ("tidings incidents list --sta", ["--state"]),
+        ("tidings incidents list --sta", ["--state", "--status"]),
         ("tidings incidents list --state ", ["open", "resolved", "all"]),
         ("tidings exports make --format ", ["csv", "xlsx"]),
     ],
@@ -68,12 +69,31 @@ async def test_tables_fit_a_narrow_terminal_without_colour(tidings: Tidings) -> 
         assert "\x1b" not in said.out
 
 
+async def test_an_id_is_whole_however_narrow_the_terminal_is(tidings: Tidings) -> None:
+    await tidings("components", "set", "checkout", "-", stdin="name: Checkout")
+    said = await tidings("send", "-", "--mode", "draft", "--json", stdin=EXAMPLE)
+    assert isinstance(said.json, dict)
+    draft = said.json["update_id"]
+    for words in (["drafts", "list"], ["audit"]):
+        assert draft in (await tidings(*words, COLUMNS="60")).out
+
+
 async def test_nothing_is_said_in_words(tidings: Tidings) -> None:
-    verbs = ("incidents", "dispatch", "accounts", "contacts", "components", "suppressions")
-    for verb in verbs:
+    customers = ("accounts", "contacts", "components", "suppressions")
+    for verb in (
+        *customers,
+        "incidents",
+        "dispatch",
+        "drafts",
+        "keys",
+        "sources",
+        "users",
+        "webhooks",
+    ):
         said = await tidings(verb, "list")
         assert (said.code, said.out.strip()[-1:].isspace()) == (0, False)
-        assert said.out.startswith(("No ", "There is no "))
+        assert said.out.startswith(("No ", "There is no ", "Nobody "))
+    assert (await tidings("audit")).out.startswith("Nothing ")
     for words in (("dispatch", "show"), ("deliveries", "list"), ("exports", "make"), ("watch",)):
         assert "No update has been sent yet" in (await tidings(*words)).out
         assert (await tidings(*words, "--json")).json is None

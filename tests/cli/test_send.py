@@ -13,6 +13,12 @@ from tests.cli.conftest import Tidings
 from tests.cli.test_commands import filled, one_sentence
 
 JSON = orjson.dumps(parsed(EXAMPLE))
+JSON_OF_MANY_LINES = b"""{
+  "source": "shop",
+  "incident": {"external_id": "INC-42",
+    "component_ids": [
+      42
+]}, "status": "investigating"}"""
 NOT_SENT = {
     "is empty": b" \n",
     "is UTF-16": "source: x".encode("utf-16"),
@@ -24,6 +30,8 @@ NOT_SENT = {
     "not valid JSON": b'{"source": }',
     "several documents": EXAMPLE.encode() + b"---\n" + EXAMPLE.encode(),
     "U+0000": b'{"source": "a\\u0000"}',
+    "line 2, /incident: Must be an object": b"source: shop\nincident:\n  external_id INC-42\n",
+    "line 5, /incident/component_ids/0: Must be text": JSON_OF_MANY_LINES,
     "did you mean source?": EXAMPLE.replace("source:", "sorce:").encode(),
     "/facts/title: Must be text: put it in quotes": EXAMPLE.replace(
         "title: Some customers cannot check out", "title: 42"
