@@ -107,8 +107,7 @@ async def _open(stop: asyncio.Event) -> None:
         await until_ready(home.built, session)
         _say_it_is_kept(home)
         say("\nIn another terminal; docs/api.md goes on from here:\n")
-        say(f"export TIDINGS_CONFIG={home.settings_file}")
-        say(f"export TIDINGS_PUBLIC_URL={home.url}")
+        _say_what_to_export(home)
         _refuse_an_end(home, await home.children.wait(stop))
 
 
@@ -301,13 +300,18 @@ def _say_it_is_kept(home: House) -> None:
     say(f"The API, to try out    {home.url}/docs")
 
 
+def _say_what_to_export(home: House) -> None:
+    say(f"export TIDINGS_CONFIG={home.settings_file}")
+    say(f"export TIDINGS_PUBLIC_URL={home.url}")
+
+
 def _say_how_to_use(home: House, key: str, user: str) -> None:
     _say_it_is_kept(home)
     say(f"In-app banner          {home.url}/demo/banner?user={user}")
     say(f"API                    {home.url}/v1/incidents (with the key below)")
     say(f"Metrics                {home.url}/metrics")
     say("\nThe same commands, in another terminal:\n")
-    say(f"export TIDINGS_CONFIG={home.settings_file}")
+    _say_what_to_export(home)
     say("tidings report")
     say("tidings report --link           # the page for an account manager, to open in a browser")
     say("tidings account acct-020")

@@ -1,7 +1,46 @@
-"""One line to copy for each verb, and when it ends with exit code 1. docs/cli.md shows them."""
+"""Lines to copy for each verb and for a bad day, and when it ends with exit code 1. docs/cli.md shows them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
+
+BAD_DAY: Final[Mapping[str, Sequence[str]]] = {
+    "See how far it is": ("tidings watch", "tidings dispatch show"),
+    "Hold what has not left, let it go on": (
+        "tidings dispatch pause dsp_…",
+        "tidings dispatch resume dsp_…",
+    ),
+    "Withdraw what has not left": ("tidings dispatch cancel dsp_…",),
+    "Correct what was said: what a later update leaves out stays": ("tidings send update.yaml",),
+    "See who has not been told, and whom to call": (
+        "tidings dispatch accounts --standing not_told",
+        "tidings report",
+    ),
+    "See what failed, and why": ("tidings deliveries list --status failed",),
+    "See what one customer was told": ("tidings account acme",),
+    "See why a channel stands still": ("tidings channels", "tidings doctor"),
+    "Finish a draft, look at it, send it": (
+        "tidings drafts edit upd_… --set facts.impact=…",
+        "tidings drafts preview upd_…",
+        "tidings drafts submit upd_…",
+    ),
+    "Silence a source that tells nonsense": ("tidings sources disable paging",),
+    "Process again what a source sent": (
+        "tidings intake tail paging",
+        "tidings intake replay evt_…",
+    ),
+    "Send a webhook again": ("tidings webhooks log whk_…", "tidings webhooks resend whk_… whd_…"),
+    "End a key that got out, or change one without a gap": (
+        "tidings keys revoke ID",
+        "tidings keys rotate ID",
+    ),
+    "Shut somebody out": ("tidings users disable bob@example.com",),
+    "Hand the result on": (
+        "tidings report --link",
+        "tidings report --xlsx report.xlsx",
+        "tidings exports make --format csv",
+    ),
+    "See who did what": ("tidings audit",),
+}
 
 EXAMPLES: Final[Mapping[str, str]] = {
     "serve": "tidings serve --port 8080",

@@ -2,13 +2,13 @@
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
 
-from dispatcher.cli.examples import ENDS_WITH_1, EXAMPLES
+from dispatcher.cli.examples import BAD_DAY, ENDS_WITH_1, EXAMPLES
 from dispatcher.cli.parity import VERB_OF, WITHOUT_VERB
 from dispatcher.cli.verbs import PANELS, real_command
 
@@ -49,6 +49,12 @@ your installation.
 What is wrong is said in sentences on standard error, with the field, option or setting and what to do. Where a
 code 1 is possible it is named below.
 """
+_BAD_DAY: Final = """\
+## On a bad day
+
+| you want to | |
+|---|---|
+"""
 _TAIL: Final = """\
 ## What the API does, and which verb does it
 
@@ -66,7 +72,7 @@ No verb has:
 
 def manual() -> str:
     """The whole reference as Markdown."""
-    parts = [_HEAD]
+    parts = [_HEAD, _BAD_DAY + _rows((what, _lines(how)) for what, how in BAD_DAY.items())]
     for panel, names in PANELS.items():
         parts.append(f"## {panel}\n")
         for name in names:
@@ -152,6 +158,10 @@ def _text(text: str) -> str:
     if not example:
         return prose.strip()
     return f"{prose.strip()}\n\n```\n{example.rstrip()}\n```"
+
+
+def _lines(commands: Sequence[str]) -> str:
+    return "<br>".join(f"`{command}`" for command in commands)
 
 
 def _rows(rows: Any) -> str:

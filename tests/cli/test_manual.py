@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher.cli.examples import ENDS_WITH_1, EXAMPLES
+from dispatcher.cli.examples import BAD_DAY, ENDS_WITH_1, EXAMPLES
 from dispatcher.cli.manual import leaves, manual
 from dispatcher.cli.parity import VERB_OF, WITHOUT_VERB
 from dispatcher.cli.verbs import PANELS, VERBS, real_command
@@ -46,6 +46,13 @@ def test_every_verb_that_answers_can_answer_in_json() -> None:
 
 def test_codes_and_examples_are_told_of_verbs_that_are_there() -> None:
     assert set(EXAMPLES) | set(ENDS_WITH_1) <= set(LEAVES)
+
+
+@pytest.mark.parametrize("line", [line for lines in BAD_DAY.values() for line in lines])
+def test_what_is_done_on_a_bad_day_can_be_typed(line: str) -> None:
+    words = shlex.split(line.removeprefix("tidings "))
+    verb = next(found for n in (2, 1) if (found := " ".join(words[:n])) in LEAVES)
+    LEAVES[verb].make_context(verb, words[len(verb.split()) :])
 
 
 @pytest.mark.parametrize("verb", EXAMPLES)
