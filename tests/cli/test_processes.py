@@ -124,6 +124,10 @@ async def test_an_interrupted_demo_leaves_nothing_behind(shared_folder: Path) ->
         stdout=asyncio.subprocess.PIPE,
     )
 
+    # Before it has spoken it may have children that a library starts at its import.
+    assert process.stdout is not None
+    assert await process.stdout.readline()
+
     async def started() -> bool:
         return len(children_of(process)) >= 1
 
