@@ -121,7 +121,7 @@ async def post(built: Context, body: UpdateIn, key: str | None) -> tuple[UpdateA
     chosen = (
         idempotency.read_key(key) if key else f"file-{hashlib.sha256(content).hexdigest()[:32]}"
     )
-    attempt = Attempt(COMMAND_LINE, chosen, content)
+    attempt = Attempt(COMMAND_LINE, COMMAND_LINE, chosen, content)
 
     await built.pool.execute(COMMAND_LINE_KEY_SQL, COMMAND_LINE, built.now())
     answered, replayed = await accept_once(built, body, attempt, actor=COMMAND_LINE)

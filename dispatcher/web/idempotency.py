@@ -20,21 +20,23 @@ _QUOTED: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,200})
 LOCK_SQL = "select pg_try_advisory_xact_lock(hashtextextended($1, 7202603))"
 FIND_SQL = """
 select body_hash, status, location, response from idempotency
-where api_key_id = $1 and key = $2 and created_at > $3
+where key = $2 and (client = $1 or client is null and api_key_id = $4) and created_at > $3
+order by created_at desc limit 1
 """
 STORE_SQL = """
-insert into idempotency (api_key_id, key, body_hash, status, location, response, created_at)
-values ($1, $2, $3, $4, $5, $6, $7)
+insert into idempotency (api_key_id, key, body_hash, status, location, response, created_at, client)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict (api_key_id, key) do update
     set body_hash = excluded.body_hash, status = excluded.status, location = excluded.location,
-        response = excluded.response, created_at = excluded.created_at
+        response = excluded.response, created_at = excluded.created_at, client = excluded.client
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One use of a key, with the fingerprint of its body."""
+    """One use of a key, with the fingerprint of its body; `client` as in `Caller`."""
 
+    client: str
     api_key_id: str
     key: str
     body_hash: bytes
@@ -71,9 +73,10 @@ async def begin(conn: Connection, attempt: Attempt, *, now: datetime) -> Answere
 
     Raises WebRefusedError: 409 while the first request runs, 422 when it had another body.
     """
-    if not await conn.fetchval(LOCK_SQL, f"{attempt.api_key_id}:{attempt.key}"):
+    if not await conn.fetchval(LOCK_SQL, f"{attempt.client}:{attempt.key}"):
         raise WebRefusedError("idempotency-key-in-use", headers={"Retry-After": "1"})
-    row = await conn.fetchrow(FIND_SQL, attempt.api_key_id, attempt.key, now - KEPT_FOR)
+    since = now - KEPT_FOR
+    row = await conn.fetchrow(FIND_SQL, attempt.client, attempt.key, since, attempt.api_key_id)
     if row is None:
         return None
     if row["body_hash"] != attempt.body_hash:
@@ -92,4 +95,5 @@ async def finish(conn: Connection, attempt: Attempt, answer: Answered, *, now: d
         answer.location,
         dict(answer.response),
         now,
+        attempt.client,
     )

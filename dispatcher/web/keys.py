@@ -50,7 +50,11 @@ order by created_at, id limit $4
 """
 ONE_SQL = f"select {_STORED} where id = $1 and kind = 'key' and id <> 'cli' for update"
 REPLACE_SQL = """
-update api_key set replaced_by = $2, expires_at = least(expires_at, $3) where id = $1
+with old as (
+    update api_key set replaced_by = $2, expires_at = least(expires_at, $3) where id = $1
+    returning coalesce(first_id, id) as first_id
+)
+update api_key k set first_id = old.first_id from old where k.id = $2
 """
 END_SQL = "update api_key set expires_at = $2 where id = $1"
 # By their dates too: who revokes a stolen key wants to know what is good now.
@@ -64,7 +68,8 @@ where k.revoked_at is null and (k.expires_at is null or k.expires_at > $2)
 order by k.created_at
 """
 FIND_SQL = """
-select k.id, k.secret_hash, k.scopes, k.kind, k.expires_at, k.revoked_at, k.user_id, u.role, u.disabled_at,
+select k.id, k.secret_hash, k.scopes, k.kind, k.expires_at, k.revoked_at, k.user_id, k.first_id,
+       u.role, u.disabled_at,
        coalesce(k.last_used_at, k.created_at) as seen_at,
        k.last_used_at is null or k.last_used_at < $2::timestamptz - interval '1 minute' as stale
 from api_key k left join users u on u.id = k.user_id
@@ -107,6 +112,7 @@ class Caller:
 
     `limited`: only what concerns the accounts of that person may be shown. `person` is their public id.
     `signed_in`: the key is a session, made by signing in and not by another key.
+    `client`: the same for whoever repeats a request, though they signed in anew or their key was rotated.
     """
 
     key_id: str
@@ -115,6 +121,7 @@ class Caller:
     limited: bool = False
     person: str = ""
     signed_in: bool = False
+    client: str = ""
     expires_at: datetime | None = None
 
     @property
@@ -270,16 +277,19 @@ async def admit(
 def caller_of(row: Record, signer: Signer) -> Caller:
     """The caller whose key this is; a row as FIND_SQL has it."""
     signed_in = row["kind"] == "session"
+    client = row["first_id"] or row["id"]
     if row["user_id"] is None:
-        return Caller(row["id"], all_of(row["scopes"]), expires_at=row["expires_at"])
-    role = Role(row["role"])
+        scopes = all_of(row["scopes"])
+        return Caller(row["id"], scopes, client=client, expires_at=row["expires_at"])
+    role, person = Role(row["role"]), signer.public_id(USER, row["user_id"])
     return Caller(
         row["id"],
         SCOPES_OF[role] if signed_in else granted(row["scopes"], role),
         user_id=row["user_id"],
         limited=is_limited(role),
-        person=signer.public_id(USER, row["user_id"]),
+        person=person,
         signed_in=signed_in,
+        client=person if signed_in else client,
         expires_at=row["expires_at"],
     )
 

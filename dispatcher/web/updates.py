@@ -33,7 +33,7 @@ async def post_update(call: Call[UpdateIn, NoQuery]) -> Reply:
     if call.body.mode == "auto":
         require_approval(call.caller)
     body_hash = idempotency.fingerprint(call.body.model_dump(mode="json", exclude_unset=True))
-    attempt = Attempt(call.caller.key_id, key, body_hash)
+    attempt = Attempt(call.caller.client, call.caller.key_id, key, body_hash)
     answered, replayed = await accept_once(call.ctx, call.body, attempt, actor=call.caller.actor)
     headers = {"Location": answered.location}
     if replayed:

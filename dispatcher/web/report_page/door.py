@@ -46,7 +46,7 @@ _ACCOUNT_COOKIE: Final = "tidings_report_account"
 
 ACCOUNT_SQL: Final = "select external_id from account where id = $1"
 KEY_SQL: Final = """
-select k.id, k.scopes, k.kind, k.expires_at, k.user_id, u.role
+select k.id, k.scopes, k.kind, k.expires_at, k.user_id, k.first_id, u.role
 from api_key k left join users u on u.id = k.user_id
 where k.id = $1 and k.revoked_at is null and u.disabled_at is null
   and (k.kind = 'session' or k.expires_at is null or k.expires_at > $2::timestamptz)
