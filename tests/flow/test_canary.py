@@ -153,7 +153,7 @@ async def test_nobody_meets_it_in_a_list_a_count_a_banner_or_a_report(ctx: Conte
     before = await ctx.pool.fetch(SEGMENTS_SQL)
     await send_canary(with_canary(ctx))
     await on_its_way(ctx)
-    listed = await ctx.pool.fetch(LIST_SQL, None, None, 9, None, None)
+    listed = await ctx.pool.fetch(LIST_SQL, None, None, 9, *[None] * 5)
     assert [row["id"] for row in listed] == [real.incident_id]
     assert await ctx.pool.fetch(SEGMENTS_SQL) == before
     assert await ctx.pool.fetchval("select count(*) from banner_event") == 1
