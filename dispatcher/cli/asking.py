@@ -14,8 +14,7 @@ import typer
 from aiohttp import web
 from pydantic import BaseModel
 
-from dispatcher.cli.base import Exit, Failure, within
-from dispatcher.cli.keys import COMMAND_LINE
+from dispatcher.cli.base import COMMAND_LINE, Exit, Failure, within
 from dispatcher.context import Context
 from dispatcher.rules.problem import RefusedError
 from dispatcher.web.answers import Reply
@@ -53,13 +52,15 @@ class _Asked:
 class Question:
     """One operation with what stands in its path, query and body; options that are None are left out.
 
-    `addresses`: personal data in full, as with recipients:read_pii.
+    `match`: the version that somebody has seen, as If-Match names it; `*` for whichever it is.
+    `addresses`: personal data in full, as with recipients:read_pii, and whatever else an admin may see.
     """
 
     operation: str
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, Any] = field(default_factory=dict)
     body: object = None
+    match: str | None = None
     addresses: bool = False
 
 
@@ -95,6 +96,7 @@ async def _reply(built: Context, question: Question) -> object:
         path=route.path.format(**{name: quote(text) for name, text in question.path.items()}),
         query={name: str(value) for name, value in query.items()},
         method=route.method,
+        headers={} if question.match is None else {"If-Match": question.match},
     )
     scopes = frozenset(Scope) if question.addresses else _MASKED
     call = Call(

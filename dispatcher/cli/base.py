@@ -30,6 +30,8 @@ from dispatcher.ids import ForgedIdError, Signer
 T = TypeVar("T")
 
 CLOCK: Final = SystemClock()
+COMMAND_LINE: Final = "cli"
+"""As what the command line stands in the audit log, and keeps idempotency keys; no one can present it."""
 # Of ours, and so never too long for a line: in two pieces nobody could hand it to the next command.
 _COPIED: Final = "id"
 

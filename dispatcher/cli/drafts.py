@@ -7,9 +7,8 @@ import orjson
 import typer
 
 from dispatcher.cli.asking import answer_to
-from dispatcher.cli.base import Exit, Failure, Json, print_json, within
+from dispatcher.cli.base import COMMAND_LINE, Exit, Failure, Json, print_json, within
 from dispatcher.cli.document import read_document
-from dispatcher.cli.keys import COMMAND_LINE
 from dispatcher.cli.listing import Cursor, Limit, print_fields, print_model, print_rows, when
 from dispatcher.cli.looking import print_preview, summed_up
 from dispatcher.cli.plain import say

@@ -7,8 +7,15 @@ from typing import Annotated, Final
 import orjson
 import typer
 
-from dispatcher.cli.base import Json, execute, opened, print_json, until_stopped, within
-from dispatcher.cli.keys import COMMAND_LINE
+from dispatcher.cli.base import (
+    COMMAND_LINE,
+    Json,
+    execute,
+    opened,
+    print_json,
+    until_stopped,
+    within,
+)
 from dispatcher.cli.plain import say
 from dispatcher.cli.sources import SourceName, named
 from dispatcher.context import Context

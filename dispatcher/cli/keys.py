@@ -1,28 +1,18 @@
 """API keys: create, list, rotate, revoke."""
 
-from dataclasses import asdict
-from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
+from pydantic import BaseModel
 
-from dispatcher.cli.base import Exit, Failure, Json, print_json, within
-from dispatcher.cli.listing import print_rows, when
+from dispatcher.cli.asking import answer_to
+from dispatcher.cli.base import Exit, Failure, Json
+from dispatcher.cli.listing import Cursor, Limit, print_model, print_rows, when
 from dispatcher.cli.plain import say
-from dispatcher.context import Context
-from dispatcher.db import Connection, in_transaction
-from dispatcher.web.ids import USER
-from dispatcher.web.keys import (
-    NewKey,
-    StoredKey,
-    create_key,
-    list_keys,
-    lock_key,
-    revoke_key,
-    rotate_key,
-    successors_of,
-)
+from dispatcher.web.people.models import KeyMade, KeyPage, KeyRevoked, KeyView
 from dispatcher.web.scopes import Scope
+
+M = TypeVar("M", bound=BaseModel)
 
 app = typer.Typer(help="API keys.", no_args_is_help=True)
 
@@ -30,10 +20,6 @@ app = typer.Typer(help="API keys.", no_args_is_help=True)
 def register(parent: typer.Typer) -> None:
     """Add the group `keys`."""
     parent.add_typer(app, name="keys")
-
-
-COMMAND_LINE = "cli"
-"""The id under which the command line itself keeps idempotency keys; no one can present it."""
 
 
 @app.command("create")
@@ -50,44 +36,31 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make a key. It is shown once: only a hash of it is stored."""
-
-    async def work(built: Context) -> NewKey:
-        now = built.now()
-        ends = now + timedelta(days=expires_in_days) if expires_in_days else None
-        async with built.pool.acquire() as conn:
-            return await create_key(
-                conn, name=name, scopes=scope or [Scope.UPDATES_WRITE], now=now, expires_at=ends
-            )
-
-    _print_made(within(ctx, work), as_json=as_json)
+    body = {
+        "name": name,
+        "owner": "system",
+        "scopes": scope or [Scope.UPDATES_WRITE],
+        "expires_in_days": expires_in_days,
+    }
+    _print_made(_answer(ctx, KeyMade, "post_key", body=body), as_json=as_json)
 
 
 @app.command("list")
-def show(ctx: typer.Context, as_json: Json = False) -> None:
+def show(
+    ctx: typer.Context, limit: Limit = 50, cursor: Cursor = None, as_json: Json = False
+) -> None:
     """All keys, never their secrets."""
-
-    async def work(built: Context) -> list[tuple[StoredKey, str | None]]:
-        async with built.pool.acquire() as conn:
-            keys = await list_keys(conn)
-        public = built.signer.public_ids(USER)
-        return [(key, None if key.user_id is None else public(key.user_id)) for key in keys]
-
-    keys = within(ctx, work)
+    found = _answer(ctx, KeyPage, "list_keys", query={"limit": limit, "cursor": cursor})
     if as_json:
-        print_json([{**asdict(key), "user_id": owner} for key, owner in keys])
+        print_model(found)
         return
     rows = [
-        (
-            key.id,
-            key.name,
-            " ".join(key.scopes),
-            _standing(key),
-            when(key.last_used_at, "never"),
-        )
-        for key, _ in keys
+        (key.id, key.name, " ".join(key.scopes), _standing(key), when(key.last_used_at, "never"))
+        for key in found.data
     ]
     columns = ("id", "name", "scopes", "", "last used (UTC)")
-    print_rows(columns, rows, none="No key yet. Make one with: tidings keys create NAME")
+    none = "No key yet. Make one with: tidings keys create NAME"
+    print_rows(columns, rows, none=none, cursor=found.next_cursor)
 
 
 @app.command("rotate")
@@ -101,19 +74,9 @@ def rotate(
     as_json: Json = False,
 ) -> None:
     """Replace a system's key by one like it. Both work for a while; the new one is shown once."""
-
-    async def rotated(built: Context) -> NewKey:
-        async def work(conn: Connection) -> NewKey:
-            old = await lock_key(conn, key_id)
-            if old is None:
-                raise Failure(Exit.USAGE, f"There is no key {key_id!r}; see: tidings keys list")
-            return await rotate_key(
-                conn, old, overlap=timedelta(hours=overlap_hours), now=built.now()
-            )
-
-        return await in_transaction(built.pool, work, rng=built.rng)
-
-    _print_made(within(ctx, rotated), as_json=as_json)
+    body = {"overlap_hours": overlap_hours}
+    made = _answer(ctx, KeyMade, "rotate_key", path={"key_id": key_id}, body=body)
+    _print_made(made, as_json=as_json)
 
 
 @app.command("revoke")
@@ -123,26 +86,24 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """End a key at once; those that came from it by rotation are named and go on."""
-
-    async def work(built: Context) -> list[str] | None:
-        async with built.pool.acquire() as conn:
-            if not await revoke_key(conn, key_id, now=built.now()):
-                return None
-            return await successors_of(conn, key_id, now=built.now())
-
-    successors = within(ctx, work)
-    if successors is None:
-        raise Failure(Exit.USAGE, f"There is no key {key_id!r} to revoke; see: tidings keys list")
+    ended = _answer(ctx, KeyRevoked, "revoke_key", path={"key_id": key_id})
+    if ended.result == "unchanged":
+        raise Failure(Exit.USAGE, f"The key {key_id!r} was revoked before.")
     if as_json:
-        print_json({"result": "removed", "successors": successors})
+        print_model(ended)
         return
     say(f"{key_id} is revoked.")
-    for successor in successors:
+    for successor in ended.successors:
         say(f"{successor} came from it and is still good; to end it too:")
         say(f"  tidings keys revoke {successor}")
 
 
-def _standing(key: StoredKey) -> str:
+def _answer(ctx: typer.Context, model: type[M], operation: str, **question: Any) -> M:
+    """What the API answers an admin, to whom all keys are shown."""
+    return answer_to(ctx, model, operation, addresses=True, **question)
+
+
+def _standing(key: KeyView) -> str:
     if key.revoked_at:
         return "revoked"
     if key.replaced_by:
@@ -150,9 +111,9 @@ def _standing(key: StoredKey) -> str:
     return f"until {key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else ""
 
 
-def _print_made(made: NewKey, *, as_json: bool) -> None:
+def _print_made(made: KeyMade, *, as_json: bool) -> None:
     if as_json:
-        print_json({"id": made.id, "key": made.text})
+        print_model(made)
     else:
-        say(made.text)
+        say(made.key)
         say("Keep it now: it is not shown again.", err=True)

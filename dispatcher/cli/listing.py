@@ -49,8 +49,13 @@ def print_rows(
         out.print(as_text(none))
     else:
         out.print(table(columns, rows, right=right))
+    say_more(cursor)
+
+
+def say_more(cursor: str | None) -> None:
+    """How to see what comes next in a list, where anything does."""
     if cursor:
-        out.print(as_text(f"\nThere are more: --cursor {cursor}"), soft_wrap=True)
+        console().print(as_text(f"\nThere are more: --cursor {cursor}"), soft_wrap=True)
 
 
 def print_fields(fields: Mapping[str, object] | Iterable[tuple[str, object]]) -> None:

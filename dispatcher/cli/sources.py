@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from dispatcher.cli.asking import Question, ask
+from dispatcher.cli.asking import Question, answer_to, ask
 from dispatcher.cli.base import (
+    COMMAND_LINE,
     Exit,
     Failure,
     Json,
@@ -15,8 +16,7 @@ from dispatcher.cli.base import (
     within,
 )
 from dispatcher.cli.document import read_document, read_text
-from dispatcher.cli.keys import COMMAND_LINE
-from dispatcher.cli.listing import print_fields, print_rows
+from dispatcher.cli.listing import Cursor, Limit, print_fields, print_model, print_rows
 from dispatcher.cli.plain import say
 from dispatcher.context import Context
 from dispatcher.intake import sources
@@ -27,6 +27,7 @@ from dispatcher.web.ids import SOURCE
 from dispatcher.web.intake.models import (
     RotateIn,
     SourceIn,
+    SourcePage,
     SourcePatch,
     SourceView,
     SourceWithSecret,
@@ -43,7 +44,6 @@ app = typer.Typer(
     help="Systems that tell us of incidents: PagerDuty, Alertmanager and the like.",
     no_args_is_help=True,
 )
-MOST = 1000
 
 
 def register(parent: typer.Typer) -> None:
@@ -96,12 +96,12 @@ def create(
     secret_file: SecretFile = None,
     as_json: Json = False,
 ) -> None:
-    """Make a source. Its secret is shown once."""
+    """Make a source. A secret that is made for it is shown once; one that is given never."""
     given = _given(mode, severity, component, word, next_update_within, settings)
     given |= {"kind": kind, "name": name} | _secret(secret_file)
     body = as_model(given, SourceIn)
     made = within(ctx, lambda built: create_source(built, body, actor=COMMAND_LINE))
-    _print_with_secret(made, as_json=as_json)
+    _print_with_secret(made, given=bool(secret_file), as_json=as_json)
 
 
 @app.command("change")
@@ -123,17 +123,13 @@ def change(
 
 
 @app.command("list")
-def show_all(ctx: typer.Context, as_json: Json = False) -> None:
+def show_all(
+    ctx: typer.Context, limit: Limit = 50, cursor: Cursor = None, as_json: Json = False
+) -> None:
     """All sources, never their secrets."""
-
-    async def work(built: Context) -> list[SourceView]:
-        async with built.pool.acquire() as conn:
-            found = await sources.list_sources(conn, after=None, limit=MOST)
-        return [source_view(built, source) for source in found]
-
-    views = within(ctx, work)
+    found = answer_to(ctx, SourcePage, "list_sources", query={"limit": limit, "cursor": cursor})
     if as_json:
-        print_json([view.model_dump(mode="json") for view in views])
+        print_model(found)
         return
     rows = [
         (
@@ -145,10 +141,11 @@ def show_all(ctx: typer.Context, as_json: Json = False) -> None:
             _last_error(view),
             view.id,
         )
-        for view in views
+        for view in found.data
     ]
     columns = ("name", "kind", "mode", "", "heard", "refused", "id")
-    print_rows(columns, rows, none="No source yet. Make one with: tidings sources create KIND NAME")
+    none = "No source yet. Make one with: tidings sources create KIND NAME"
+    print_rows(columns, rows, none=none, cursor=found.next_cursor)
 
 
 def _last_error(view: SourceView) -> str:
@@ -192,14 +189,14 @@ def rotate(
     ] = 24,
     as_json: Json = False,
 ) -> None:
-    """A new secret, shown once; the old one is good for a day more."""
+    """A new secret, shown once unless it is given; the old one is good for a day more."""
     body = as_model({"overlap_hours": overlap_hours} | _secret(secret_file), RotateIn)
 
     async def work(built: Context) -> SourceWithSecret:
         public = built.signer.public_id(SOURCE, (await named(built, source)).id)
         return await rotate_source(built, public, body, actor=COMMAND_LINE)
 
-    _print_with_secret(within(ctx, work), as_json=as_json)
+    _print_with_secret(within(ctx, work), given=bool(secret_file), as_json=as_json)
 
 
 @app.command("remove")
@@ -208,7 +205,7 @@ def remove(ctx: typer.Context, source: SourceName, as_json: Json = False) -> Non
 
     async def work(built: Context) -> Stored:
         path = {"source_id": built.signer.public_id(SOURCE, (await named(built, source)).id)}
-        return await ask(built, Stored, Question(operation="remove_source", path=path))
+        return await ask(built, Stored, Question(operation="remove_source", path=path, match="*"))
 
     found = within(ctx, work)
     if as_json:
@@ -272,9 +269,17 @@ def _secret(file: str | None) -> dict[str, str]:
     return {"secret": read_text(file).strip()} if file else {}
 
 
-def _print_with_secret(made: SourceWithSecret, *, as_json: bool) -> None:
+def _print_with_secret(made: SourceWithSecret, *, given: bool, as_json: bool) -> None:
+    """A secret that was given is not shown: whoever gave it has it, and terminals are looked at and kept."""
+    # Of a Statuspage the address ends with the secret.
+    url = made.url.removesuffix(f"/{made.secret}")
     if as_json:
-        print_json(made.model_dump(mode="json"))
+        left_out = {"secret"} if given else set()
+        print_json(made.model_dump(mode="json", exclude=left_out) | ({"url": url} if given else {}))
+        return
+    if given:
+        own = url if url == made.url else f"{url}/…, where … is the secret"
+        say(f"id:     {made.id}\nurl:    {own}\nThe secret that you gave is good from now on.")
         return
     say(f"id:     {made.id}\nurl:    {made.url}\nsecret: {made.secret}")
     say("Keep the secret now: it is not shown again.", err=True)

@@ -5,9 +5,8 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from dispatcher.cli.base import Exit, Failure, Json, number_of, print_json, within
+from dispatcher.cli.base import COMMAND_LINE, Exit, Failure, Json, number_of, print_json, within
 from dispatcher.cli.document import read_model
-from dispatcher.cli.keys import COMMAND_LINE
 from dispatcher.cli.looking import print_preview
 from dispatcher.cli.plain import say
 from dispatcher.cli.watch import watch

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from dispatcher.cli.base import Exit, Failure, Json, number_of, print_json, within
-from dispatcher.cli.keys import COMMAND_LINE
-from dispatcher.cli.listing import print_rows
+from dispatcher.cli.asking import answer_to
+from dispatcher.cli.base import COMMAND_LINE, Exit, Failure, Json, number_of, print_json, within
+from dispatcher.cli.listing import Cursor, Limit, print_model, print_rows
 from dispatcher.cli.plain import say
 from dispatcher.context import Context
 from dispatcher.rules.roles import Role
@@ -16,6 +16,7 @@ from dispatcher.web.people.models import (
     Invited,
     PasswordLink,
     UserIn,
+    UserPage,
     UserPatch,
     UserView,
     as_stored,
@@ -27,7 +28,6 @@ from dispatcher.web.reading import as_model
 app = typer.Typer(
     help="People who work with Tidings, and what their role lets them do.", no_args_is_help=True
 )
-MOST = 10_000
 
 
 def register(parent: typer.Typer) -> None:
@@ -65,24 +65,21 @@ def create(
 
 
 @app.command("list")
-def show_all(ctx: typer.Context, as_json: Json = False) -> None:
+def show_all(
+    ctx: typer.Context, limit: Limit = 50, cursor: Cursor = None, as_json: Json = False
+) -> None:
     """Everybody, in the order in which they came."""
-
-    async def work(built: Context) -> list[UserView]:
-        async with built.pool.acquire() as conn:
-            found = await store.list_users(conn, after=0, limit=MOST)
-        return [user_view(built, user) for user in found]
-
-    people = within(ctx, work)
+    found = answer_to(ctx, UserPage, "list_users", query={"limit": limit, "cursor": cursor})
     if as_json:
-        print_json([person.model_dump(mode="json") for person in people])
+        print_model(found)
         return
     rows = [
         (person.email, person.role, "disabled" if person.disabled else "", _door(person))
-        for person in people
+        for person in found.data
     ]
     none = "Nobody yet. Invite somebody: tidings users create EMAIL --role ROLE"
-    print_rows(("e-mail", "role", "", "signs in"), rows, none=none)
+    columns = ("e-mail", "role", "", "signs in")
+    print_rows(columns, rows, none=none, cursor=found.next_cursor)
 
 
 @app.command("show")

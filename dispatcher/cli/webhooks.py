@@ -6,8 +6,7 @@ import typer
 
 from dispatcher.announce import EventType
 from dispatcher.cli.asking import answer_to
-from dispatcher.cli.base import Exit, Failure, Json, within
-from dispatcher.cli.keys import COMMAND_LINE
+from dispatcher.cli.base import COMMAND_LINE, Exit, Failure, Json, within
 from dispatcher.cli.listing import Cursor, Limit, print_fields, print_model, print_rows, when
 from dispatcher.cli.plain import say
 from dispatcher.web.customer_models import Stored

@@ -70,7 +70,7 @@ async def test_a_key_is_shown_once_and_can_be_revoked(tidings: Tidings) -> None:
     listed = await tidings("keys", "list", "--json")
     assert secret not in listed.out
     keys: Any = listed.json
-    assert [(key["id"], key["scopes"]) for key in keys] == [(key_id, ["updates:write"])]
+    assert [(key["id"], key["scopes"]) for key in keys["data"]] == [(key_id, ["updates:write"])]
     assert (await tidings("keys", "revoke", key_id)).code == 0
     assert (await tidings("keys", "revoke", key_id)).code == 2
 

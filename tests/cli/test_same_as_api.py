@@ -46,6 +46,13 @@ SAME = {
     "/v1/templates": "templates list",
 }
 """With `{name}` the operator's own id of the incident."""
+FOR_ADMINS = {
+    "/v1/keys?limit=1": "keys list --limit 1",
+    "/v1/users?limit=1": "users list --limit 1",
+    "/v1/sources?limit=1": "sources list --limit 1",
+    "/v1/webhooks": "webhooks list",
+    "/v1/audit?limit=2": "audit --limit 2",
+}
 
 
 @asynccontextmanager
@@ -86,6 +93,31 @@ async def test_json_is_what_the_api_answers_masked_and_in_full(
                 said = await tidings(*verb, "--json", *more, TIDINGS_PUBLIC_URL=api.base)
                 assert answer.status == 200, (path, answer.json)
                 assert said.json == answer.json, (verb, more)
+
+
+async def test_what_admins_are_shown_is_the_same_page_by_page(
+    tidings: Tidings, settings: Settings
+) -> None:
+    for name in ("one", "two"):
+        await tidings("keys", "create", name)
+        await tidings("users", "create", f"{name}@example.com", "--role", "viewer")
+        await tidings("sources", "create", "alertmanager", name)
+    async with serving(settings) as (ctx, anonymous):
+        api = anonymous.bearing(await key_with(ctx, *Scope))
+        for path, words in FOR_ADMINS.items():
+            answer = await api.get(path)
+            said = await tidings(*words.split(), "--json", TIDINGS_PUBLIC_URL=api.base)
+            assert said.json == answer.json, words
+            cursor = answer.json["next_cursor"]
+            if cursor is not None:
+                following = await api.get(f"{path}&cursor={cursor}")
+                more = await tidings(
+                    *words.split(), "--json", "--cursor", cursor, TIDINGS_PUBLIC_URL=api.base
+                )
+                assert more.json == following.json != answer.json, words
+                assert f"--cursor {cursor}" in (await tidings(*words.split())).out
+            assert (cursor is None) is (words == "webhooks list")
+        assert (await tidings("users", "list", "--cursor", "x")).code == 2
 
 
 def shows_addresses(verb: list[str]) -> bool:

@@ -26,7 +26,10 @@ def test_the_list_of_verbs_says_what_a_verb_says_of_itself(name: str) -> None:
     ("words", "dear"),
     [
         ("--help", "aiohttp asyncpg dispatcher.app pydantic"),
-        ("keys list --help", "dispatcher.app dispatcher.web.routes pgqueuer templates.render"),
+        (
+            "import accounts --help",
+            "dispatcher.app dispatcher.web.routes pgqueuer templates.render",
+        ),
         ("incidents list --help", "dispatcher.app dispatcher.web.routes dispatcher.pipeline"),
     ],
 )

@@ -18,7 +18,8 @@ async def test_a_source_is_made_changed_rotated_and_disabled(tidings: Tidings) -
     secret = fields["secret"].strip()
     assert fields["url"].strip().endswith(secret)
     assert "not shown again" in made.err
-    listed: Any = (await tidings("sources", "list", "--json")).json
+    answered: Any = (await tidings("sources", "list", "--json")).json
+    listed = answered["data"]
     assert [(one["name"], one["kind"], one["mode"]) for one in listed] == [
         ("status", "statuspage", "auto")
     ]
@@ -28,7 +29,8 @@ async def test_a_source_is_made_changed_rotated_and_disabled(tidings: Tidings) -
     assert (shown["severity"], shown["mode"]) == ("P1", "auto")
     theirs = "a secret that the sender made"
     rotated = await tidings("sources", "rotate", "status", "--secret-file", "-", stdin=theirs)
-    assert theirs in rotated.out
+    assert (rotated.code, theirs in rotated.out + rotated.err) == (0, False)
+    assert "is good from now on" in rotated.out
     await tidings("sources", "disable", "status")
     assert "disabled" in (await tidings("sources", "list")).out
     await tidings("sources", "enable", "status")
@@ -36,6 +38,20 @@ async def test_a_source_is_made_changed_rotated_and_disabled(tidings: Tidings) -
         await tidings("sources", verb, *rest) for verb, *rest in (("list",), ("show", "status"))
     ]
     assert not any(secret in item.out or theirs in item.out for item in everything)
+
+
+async def test_a_secret_that_was_given_is_not_said_again(tidings: Tidings) -> None:
+    theirs = "a secret that the sender made"
+    for kind, more in (("statuspage", []), ("grafana", ["--json"])):
+        for words in (["create", kind, kind], ["rotate", kind]):
+            said = await tidings(
+                "sources", *words, "--secret-file", "-", *more, stdin=f"{theirs} {words[0]}"
+            )
+            assert said.code == 0, said.err
+            assert theirs not in said.out + said.err
+            assert "/v1/intake/src_" in said.out
+    made: Any = (await tidings("sources", "rotate", "grafana", "--json")).json
+    assert made["secret"]
 
 
 @pytest.mark.parametrize(
