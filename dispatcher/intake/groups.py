@@ -22,7 +22,16 @@ insert into intake_group (source_id, key, external_id, opened_at) values ($1, $2
 on conflict (source_id, key) do update set opened_at = intake_group.opened_at
 returning external_id, opened_at, ended_at
 """
-RESOLVED_SQL = "select resolved_at from incident where source = $1 and external_id = $2"
+# What people said is over, unless it fired again within the hour: then a draft that waits says so, and
+# until somebody decides on that, it is the same incident.
+_OVER: Final = """
+from incident i where i.source = {source} and i.external_id = {external_id} and not exists (
+    select from incident_update u where u.incident_id = i.id and u.state = 'draft'
+    and u.status <> all ('{{resolved,completed}}') and not exists (
+        select from incident_update n where n.incident_id = i.id and n.seq > u.seq
+        and n.state not in ('draft', 'cancelled')))
+"""
+RESOLVED_SQL = f"select i.resolved_at {_OVER.format(source='$1', external_id='$2')}"
 NEXT_SQL = """
 update intake_group set external_id = $3, opened_at = $4, ended_at = null
 where source_id = $1 and key = $2
@@ -30,11 +39,13 @@ where source_id = $1 and key = $2
 ENDED_SQL = "update intake_group set ended_at = $3 where source_id = $1 and key = $2"
 # Before any row: what was said last of an alert stays so until the transaction ends.
 TURN_SQL = "select pg_advisory_xact_lock(hashtextextended(encode($2, 'hex'), 7202608 + $1))"
-QUIET_SQL = """
+_OF_GROUP: Final = (
+    "(select g.external_id from intake_group g where g.source_id = $1 and g.key = $2)"
+)
+QUIET_SQL = f"""
 select coalesce((select g.ended_at is not null from intake_group g
                  where g.source_id = $1 and g.key = $2), false) as has_ended,
-       (select i.resolved_at from intake_group g join incident i on i.external_id = g.external_id
-        where g.source_id = $1 and g.key = $2 and i.source = $3) as over_since,
+       (select i.resolved_at {_OVER.format(source="$3", external_id=_OF_GROUP)}) as over_since,
        exists (select from draft_revision r where r.update_id = $4 and r.action = 'discarded')
        as is_discarded
 """

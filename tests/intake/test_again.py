@@ -180,3 +180,32 @@ async def test_a_replay_is_answered_as_it_was_and_does_not_count_as_said(
     assert (await api.get("/v1/drafts")).json["data"] == []
     clock.move(timedelta(minutes=5))
     assert became(await sender.send(FIRING, ctx.now())) == "draft"
+
+
+async def test_what_fired_again_within_the_hour_is_the_same_incident_while_a_draft_says_so(
+    api: Api, ctx: Context, clock: MovableClock
+) -> None:
+    """Its sender repeats it for hours, and the group grows: one draft, until a person decides."""
+    chosen = {"mode": "auto", "component_ids": ["checkout"], "next_update_within": "30min"}
+    sender = await source(api, Kind.ALERTMANAGER, **chosen, prepared=PREPARED)
+    told = await sender.send(FIRING, ctx.now())
+    assert became(told) == "update"
+    await resolve(api, ctx)
+    clock.move(timedelta(minutes=30))
+    both = alertmanager(alert("a1"), alert("a2"))
+    again = await sender.send(both, ctx.now())
+    assert (became(again), again.json["incident_id"]) == ("draft", told.json["incident_id"])
+    clock.move(timedelta(hours=4))
+    repeated = await sender.send(both, ctx.now())
+    assert (became(repeated), repeated.json["update_id"]) == ("repeated", again.json["update_id"])
+    grown = await sender.send(alertmanager(alert("a1"), alert("a2"), alert("a3")), ctx.now())
+    assert (became(grown), grown.json["update_id"]) == ("extended", again.json["update_id"])
+    assert len((await api.get("/v1/drafts")).json["data"]) == 1
+    # What a person discards is over, as they said before.
+    desk = await Desk(api, again.json["links"]["draft"]).look()
+    assert (await desk.discard()).status == 200
+    later = await sender.send(alertmanager(alert("a4")), ctx.now())
+    assert (became(later), later.json["incident_id"] == told.json["incident_id"]) == (
+        "update",
+        False,
+    )

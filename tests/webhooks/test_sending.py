@@ -214,8 +214,36 @@ async def test_who_claims_and_dies_is_followed_by_another_and_what_it_says_late_
     late = Outcome(AttemptError.GONE, 410, 20_000)
     await in_transaction(ctx.pool, partial(webhooks.record, ctx, held, late), rng=ctx.rng)
     (logged,) = await log_of(ctx, endpoint)
-    assert (logged.state, logged.attempt, len(logged.log)) == ("delivered", 2, 1)
+    assert (logged.state, logged.attempt) == ("delivered", 2)
+    assert [item.error for item in logged.log] == ["lost", ""]
     assert (await state_of(ctx, endpoint)).disabled_at is None
+
+
+async def test_a_message_at_which_every_worker_dies_comes_ever_less_often_and_is_given_up(
+    ctx: Context, receiver: Receiver, clock: MovableClock
+) -> None:
+    endpoint = await hook(ctx, receiver)
+    await tell(ctx)
+    claim = partial(_claim, ctx, endpoint.id)
+    deaths = 0
+    for _ in range(7 * 24 * 2):
+        if await in_transaction(ctx.pool, claim, rng=ctx.rng):
+            deaths += 1
+            assert await in_transaction(ctx.pool, claim, rng=ctx.rng) is None, "it is held"
+            await ctx.pool.execute(
+                "update webhook_delivery set lease_until = now() - interval '1 s'"
+            )
+        clock.move(timedelta(minutes=30))
+    (logged,) = await log_of(ctx, endpoint)
+    assert (logged.state, logged.attempt, logged.ended_at is not None) == ("failed", deaths, True)
+    assert 10 < deaths < 20
+    assert {item.error for item in logged.log} == {"lost"}
+    assert len(logged.log) == deaths
+    # Nobody knows that the receiver was at fault.
+    assert (await state_of(ctx, endpoint)).failing_since is None
+    await tell(ctx, 2)
+    await webhooks.run(ctx, endpoint.id)
+    assert [got.json["data"]["detail"] for got in receiver.got] == ["number 2"]
 
 
 async def test_the_clock_wakes_what_is_due_and_nothing_else(

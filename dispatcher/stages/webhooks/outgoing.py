@@ -43,6 +43,7 @@ class AttemptError(StrEnum):
     BROKEN = "broken"
     FORBIDDEN = "forbidden"
     UNREADABLE = "unreadable"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ same `webhook-id`.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
 
@@ -45,8 +45,7 @@ ENDPOINT: Final = "whk"
 CLAIM_SQL = """
 with due as (
     select o.id from webhook_delivery o join webhook_event k on k.id = o.event_id and k.type = any($5::text[])
-    where o.endpoint_id = $1 and o.state in ('waiting', 'sending') and o.due_at <= $2
-      and (o.state = 'waiting' or o.lease_until < clock_timestamp())
+    where o.endpoint_id = $1 and o.state = 'waiting' and o.due_at <= $2
       and $3 > (select count(*) from webhook_delivery
                 where endpoint_id = $1 and state = 'sending' and lease_until >= clock_timestamp())
     order by o.due_at, o.id limit 1
@@ -56,6 +55,15 @@ update webhook_delivery d set state = 'sending', attempt = d.attempt + 1,
        lease_until = clock_timestamp() + make_interval(secs => $4)
 from due, webhook_event e where d.id = due.id and e.id = d.event_id
 returning d.id, d.attempt, d.event_id, e.type, e.data, e.at
+"""
+# Its worker ended, or failed, before it wrote down what came of it. What this version cannot read is left
+# to one that can.
+LOST_SQL = """
+select d.id, d.attempt, d.event_id, e.type, e.data, e.at
+from webhook_delivery d join webhook_event e on e.id = d.event_id
+where d.endpoint_id = $1 and d.state = 'sending' and d.lease_until < clock_timestamp()
+  and e.type = any($2::text[])
+order by d.id for update of d
 """
 # Whoever claimed it last writes: a late worker may have sent it, and its word does not count.
 RECORD_SQL = """
@@ -131,13 +139,30 @@ async def _claim(ctx: Context, endpoint_id: int, conn: Connection) -> Held | Non
     endpoint = await find(conn, endpoint_id, lock=True)
     if endpoint is None or endpoint.disabled_at is not None:
         return None
+    types = [item.value for item in EventType]
+    for lost in await conn.fetch(LOST_SQL, endpoint_id, types):
+        await _lose(conn, ctx, endpoint, _held(lost, endpoint, ()))
     now, paused_until = ctx.now(), await pause_of(conn, endpoint_id)
     if paused_until is not None and paused_until > now:
         return None
     at_once = AT_ONCE if paused_until is None else 1
-    types = [item.value for item in EventType]
     row = await conn.fetchrow(CLAIM_SQL, endpoint_id, now, at_once, lease_s(ctx), types)
     return _held(row, endpoint, await _secrets(conn, ctx, endpoint)) if row else None
+
+
+async def _lose(conn: Connection, ctx: Context, endpoint: Endpoint, held: Held) -> None:
+    """An attempt like any other, or a message by which workers die would be sent for ever.
+
+    Its pause began with it. It says nothing of the receiver, who may have it.
+    """
+    now = ctx.now()
+    outcome = Outcome(AttemptError.LOST, None, 0)
+    began = now - timedelta(seconds=lease_s(ctx))
+    state, due, ended = _next(ctx, held, outcome, began)
+    entry = [Try.of(outcome, at=now).model_dump(mode="json")]
+    await conn.execute(RECORD_SQL, held.id, held.attempt, state, due, ended and now, entry)
+    WEBHOOK_ATTEMPTS.labels(held.message.type, outcome.trouble).inc()
+    _say_failed(ctx, endpoint, held, outcome, state)
 
 
 async def _secrets(conn: Connection, ctx: Context, endpoint: Endpoint) -> tuple[str, ...]:
