@@ -17,6 +17,7 @@ from tests.web.client import Answer, Api
 
 HOME, HOTEL, EVE = "198.51.100.7", "198.51.100.8", "203.0.113.9"
 ADA = "ada@example.com"
+FAILED_SQL = "select key from sign_in_brake where key = any($1::bytea[]) and failed > 0"
 
 
 def _at(anonymous: Api, address: str) -> Api:
@@ -122,6 +123,12 @@ async def test_a_flood_of_sign_ins_takes_two_hashes_at_a_time_and_who_is_known_c
     assert 0 < sum(name.startswith("argon2") for name in names) <= 2
     # Who was sent away unheard has not failed.
     assert not await _is_closed(ctx, ADA, HOTEL)
+    tried = [
+        brake.attempt_of(ctx, email=f"x{n}@example.com", address=f"192.0.2.{n}") for n in range(30)
+    ]
+    failed = await ctx.pool.fetch(FAILED_SQL, [attempt.pair for attempt in tried])
+    heard = [n for n, answer in enumerate(answers) if answer.status == 401]
+    assert {row["key"] for row in failed} == {tried[n].pair for n in heard}
 
 
 async def test_an_email_that_nobody_has_is_refused_with_as_much_work_as_a_wrong_password(

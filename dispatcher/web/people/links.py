@@ -60,7 +60,8 @@ async def post_invitation(call: Call[InvitationIn, NoQuery]) -> Reply:
     passwords.refuse_weak(
         password, pointer="/password", email=user.email, brand=ctx.settings.brand.name
     )
-    password_hash = await passwords.hashed(password)
+    with passwords.place(known=True):
+        password_hash = await passwords.hashed(password)
     attempt = brake.attempt_of(ctx, email=user.email, address=client_address(call.request))
 
     async def work(conn: Connection) -> UserView:

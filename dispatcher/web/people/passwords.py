@@ -3,8 +3,9 @@
 import asyncio
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -47,23 +48,30 @@ _LEFT_OVER: Final = 6
 _DIFFERENT: Final = 5
 
 
-def refuse_when_busy(*, known: bool) -> None:
-    """Raises WebRefusedError (429) when too many wait already, before an attempt is counted."""
+@contextmanager
+def place(*, known: bool) -> Iterator[None]:
+    """A place among those who wait for a hash; taken before an attempt is counted, and kept until it is judged.
+
+    Who is sent away afterwards would have failed unheard. `known`: they were let in from here lately.
+    Raises WebRefusedError (429) when there is none.
+    """
     if _QUEUE.waiting >= (_MOST if known else _MOST_STRANGERS):
         raise WebRefusedError("too-many-attempts", headers={"Retry-After": "5"})
+    _QUEUE.waiting += 1
+    try:
+        yield
+    finally:
+        _QUEUE.waiting -= 1
 
 
 async def hashed(password: str) -> str:
-    """The password as it is stored. Raises WebRefusedError (429) when too many wait for theirs."""
-    return await _in_thread(lambda: HASHER.hash(_plain(password)), known=True)
+    """The password as it is stored."""
+    return await _in_thread(lambda: HASHER.hash(_plain(password)))
 
 
-async def fits(password: str, stored: str | None, *, known: bool) -> bool:
-    """Whether it is the password; of somebody without one, after as long a time, never.
-
-    `known`: they were let in from here lately. Raises WebRefusedError (429) when too many wait for theirs.
-    """
-    fitting = await _in_thread(lambda: _fits(_plain(password), stored or NOBODYS_HASH), known=known)
+async def fits(password: str, stored: str | None) -> bool:
+    """Whether it is the password; of somebody without one, after as long a time, never."""
+    fitting = await _in_thread(lambda: _fits(_plain(password), stored or NOBODYS_HASH))
     return fitting and stored is not None
 
 
@@ -109,10 +117,5 @@ def _fits(password: str, stored: str) -> bool:
         return False
 
 
-async def _in_thread(work: Callable[[], T], *, known: bool) -> T:
-    refuse_when_busy(known=known)
-    _QUEUE.waiting += 1
-    try:
-        return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
-    finally:
-        _QUEUE.waiting -= 1
+async def _in_thread(work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, work)

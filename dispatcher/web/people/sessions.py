@@ -135,14 +135,10 @@ async def _proven(ctx: Context, attempt: Attempt, email: str, password: str) -> 
     async with ctx.pool.acquire(timeout=POOL_WAIT_S) as conn:
         known = await brake.is_known(conn, attempt, now=ctx.now())
         user = await store.by_email(conn, email)
-    passwords.refuse_when_busy(known=known)
-    try:
-        failed = await brake.begin(ctx, attempt, known=known)
-    except brake.ClosedError as closed:
-        wait_s = max(math.ceil((closed.until - ctx.now()).total_seconds()), 1)
-        raise WebRefusedError("too-many-attempts", headers={"Retry-After": str(wait_s)}) from None
-    stored = user.password_hash if user else None
-    if not await passwords.fits(password, stored, known=known) or user is None:
+    with passwords.place(known=known):
+        failed = await _counted(ctx, attempt, known=known)
+        fitting = await passwords.fits(password, user.password_hash if user else None)
+    if not fitting or user is None:
         locks = failed >= brake.BY_PAIR.free
         await note_refusal(ctx, user, "password", action=_LOCKED if locks else _REFUSED)
         raise WebRefusedError("wrong-credentials")
@@ -150,6 +146,15 @@ async def _proven(ctx: Context, attempt: Attempt, email: str, password: str) -> 
         await note_refusal(ctx, user, "disabled")
         raise WebRefusedError("person-disabled")
     return user, known
+
+
+async def _counted(ctx: Context, attempt: Attempt, *, known: bool) -> int:
+    """The attempt as one that failed, until it has not. Raises WebRefusedError (429) where one has to wait."""
+    try:
+        return await brake.begin(ctx, attempt, known=known)
+    except brake.ClosedError as closed:
+        wait_s = max(math.ceil((closed.until - ctx.now()).total_seconds()), 1)
+        raise WebRefusedError("too-many-attempts", headers={"Retry-After": str(wait_s)}) from None
 
 
 async def _refuse_changed(conn: Connection, user: User) -> None:
