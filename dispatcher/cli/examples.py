@@ -9,6 +9,10 @@ BAD_DAY: Final[Mapping[str, Sequence[str]]] = {
         "tidings dispatch pause dsp_…",
         "tidings dispatch resume dsp_…",
     ),
+    "Let no more texts leave, of any dispatch, until somebody has looked": (
+        'tidings channels pause sms --reason "…"',
+        "tidings channels resume sms",
+    ),
     "Withdraw what has not left": ("tidings dispatch cancel dsp_…",),
     "Correct what was said: what a later update leaves out stays": ("tidings send update.yaml",),
     "See who has not been told, and whom to call": (
@@ -52,6 +56,8 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "config check": "tidings --config /etc/tidings.toml config check",
     "config show": "tidings config show --origin",
     "channels": "tidings channels",
+    "channels pause": 'tidings channels pause sms --reason "Texts name the wrong product"',
+    "channels resume": "tidings channels resume sms",
     "send": "tidings send update.yaml --wait",
     "drafts list": "tidings drafts list",
     "drafts show": "tidings drafts show upd_…",

@@ -1,4 +1,4 @@
-"""What this installation is made of: channels, segments, words, and the problems it names."""
+"""What this installation is made of: segments, words, and the problems it names."""
 
 import difflib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from dispatcher.cli.asking import answer_to
 from dispatcher.cli.base import Exit, Failure, Json, print_json
 from dispatcher.cli.listing import Cursor, Limit, print_model, print_rows
 from dispatcher.cli.plain import say
-from dispatcher.web.models import ChannelPage, ChannelView, SegmentPage, Sender, TemplatePage
+from dispatcher.web.models import SegmentPage, TemplatePage
 from dispatcher.web.problems import PROBLEMS
 
 segments_app = typer.Typer(
@@ -23,40 +23,10 @@ problems_app = typer.Typer(
 
 
 def register(parent: typer.Typer) -> None:
-    """Add the verb and the groups."""
-    parent.command("channels")(channels)
+    """Add the groups."""
     parent.add_typer(segments_app, name="segments")
     parent.add_typer(templates_app, name="templates")
     parent.add_typer(problems_app, name="problems")
-
-
-def channels(
-    ctx: typer.Context, limit: Limit = 50, cursor: Cursor = None, as_json: Json = False
-) -> None:
-    """Every channel: configured or not, its limits and what is left of them, paused or not and why."""
-    found = answer_to(ctx, ChannelPage, "list_channels", query={"limit": limit, "cursor": cursor})
-    if as_json:
-        print_model(found)
-        return
-    rows = [
-        (channel.channel, sender.provider, sender.identity, _state(channel, sender), _left(sender))
-        for channel in found.data
-        for sender in channel.senders
-    ]
-    columns = ("channel", "provider", "from", "state", "left of its limits")
-    print_rows(columns, rows, none="There is no channel.", cursor=found.next_cursor)
-
-
-def _state(channel: ChannelView, sender: Sender) -> str:
-    if not channel.configured:
-        return "not configured: its deliveries are unreachable"
-    if sender.paused_until:
-        return f"paused until {sender.paused_until:%H:%M:%S} UTC ({sender.paused_why})"
-    return "ready"
-
-
-def _left(sender: Sender) -> str:
-    return ", ".join(f"{item.left} of {item.limit} in {item.seconds} s" for item in sender.windows)
 
 
 @segments_app.command("list")

@@ -88,18 +88,19 @@ def leaves(name: str, command: Any) -> Iterator[tuple[str, Any]]:
     if inner is None:
         yield name, command
         return
+    if command.invoke_without_command:
+        yield name, command
     for word, one in inner.items():
         yield from leaves(f"{name} {word}", one)
 
 
 def _of(command: Any, name: str) -> Iterator[str]:
     found = list(leaves(name, command))
-    if [verb for verb, _ in found] != [name]:
-        yield f"### tidings {name}\n\n{_text(command.help)}\n"
-        for verb, leaf in found:
+    acts = any(verb == name for verb, _ in found)
+    yield f"### tidings {name}\n\n{_body(name, command) if acts else _text(command.help)}\n"
+    for verb, leaf in found:
+        if verb != name:
             yield f"#### tidings {verb}\n\n{_body(verb, leaf)}"
-    else:
-        yield f"### tidings {name}\n\n{_body(name, command)}"
 
 
 def _body(verb: str, command: Any) -> str:

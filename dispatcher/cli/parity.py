@@ -46,6 +46,8 @@ VERB_OF: Final[Mapping[str, str]] = {
     "add_suppression": "suppressions add",
     "remove_suppression": "suppressions remove",
     "list_channels": "channels",
+    "pause_channel": "channels pause",
+    "resume_channel": "channels resume",
     "list_segments": "segments list",
     "list_templates": "templates list",
     "list_sources": "sources list",

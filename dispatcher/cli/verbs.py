@@ -45,8 +45,8 @@ VERBS: Final = {
         "configuration", "Settings: whether they can be used, and where each comes from."
     ),
     "channels": Verb(
-        "lookup",
-        "Every channel: configured or not, its limits and what is left of them, paused or not and why.",
+        "channels",
+        "Every channel: its limits, what is left of them, what waits; paused or not, by whom and why.",
     ),
     "send": Verb(
         "update",

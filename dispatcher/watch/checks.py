@@ -75,6 +75,7 @@ def standing(facts: Facts | None, limits: WatchSettings) -> list[Check]:
         *_slices(facts, limits),
         *_receipts(facts, limits),
         *_senders(facts),
+        *_pauses(facts),
         *_canaries(facts),
         *_sources(facts),
         *_webhooks(facts, limits),
@@ -185,8 +186,26 @@ def _senders(facts: Facts) -> Iterator[Check]:
         yield _unless(stopped, f"{kind} sender", "may send", detail, mend)
 
 
+def _pauses(facts: Facts) -> Iterator[Check]:
+    """What a person stopped is to be seen too, or it is forgotten; why stands where a key is needed."""
+    for kind in ChannelKind:
+        if kind is ChannelKind.BANNER:
+            continue
+        until = facts.paused.get(kind)
+        yield _unless(
+            kind in facts.paused,
+            f"{kind} pause",
+            "nobody has paused it",
+            f"paused by hand until {until:%Y-%m-%d %H:%M} UTC" if until else "paused by hand",
+            f"tidings channels says who and why; tidings channels resume {kind} lets it go on",
+        )
+
+
 def _canaries(facts: Facts) -> Iterator[Check]:
     for kind, canary in facts.canaries.items():
+        if kind in facts.paused:
+            yield Check(f"{kind} canary", State.OK, "waits: the channel is paused by hand")
+            continue
         yield _age(
             f"{kind} canary",
             canary.age_s,

@@ -16,6 +16,7 @@ from dispatcher.rules.states import SliceState
 from dispatcher.watch.sql import (
     CANARIES_SQL,
     LIMITS_SQL,
+    PAUSES_SQL,
     QUEUES_SQL,
     REFUSED_SQL,
     SENDERS_SQL,
@@ -87,6 +88,7 @@ class Facts:
 
     `tokens`: what the tightest window of the channel's senders has left. `unlinked`: workers with a
     consumer that lost its link. `steps`: since when the first update of a step is on its way.
+    `paused`: channels that a person has paused, and until when, None without an end.
     `refused`: how many events of sources were not taken, by why, where it still goes on. `silent`: how many
     sources have said nothing for longer than they may. `unheard`: channels whose provider took messages and
     has said nothing since, with how long ago.
@@ -103,6 +105,7 @@ class Facts:
     stuck: int
     tokens: Mapping[ChannelKind, int]
     resting: Mapping[ChannelKind, Rest]
+    paused: Mapping[ChannelKind, datetime | None]
     unheard: Mapping[ChannelKind, float]
     transaction_s: float
     canaries: Mapping[ChannelKind, Canary]
@@ -142,6 +145,10 @@ async def look(conn: Connection, settings: Settings, *, now: datetime) -> Facts:
             stuck=small["stuck"],
             tokens=_tokens(senders, now),
             resting=_resting(senders, now),
+            paused={
+                ChannelKind.from_code(row["channel"]): row["until"]
+                for row in await conn.fetch(PAUSES_SQL, now)
+            },
             unheard={
                 ChannelKind.from_code(row["channel"]): _age(row["since"], now)
                 for row in await conn.fetch(UNHEARD_SQL, now, limits.missing_receipts_s)

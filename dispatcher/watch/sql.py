@@ -16,7 +16,8 @@ UNLINKED_SQL: Final = """
 select count(*) from worker
 where seen_at > clock_timestamp() - make_interval(secs => $1) and linked < consumers
 """
-# What is due is what has no reason to wait but the limits of its sender; a person may hold up a dispatch.
+# What is due is what has no reason to wait but the limits of its sender; a person may hold up a dispatch, or
+# a channel.
 QUEUES_SQL: Final = f"""
 with moving as (
     select channel, state, n, not_before, dispatch_id from slice where state = {SliceState.WAITING:d}
@@ -25,8 +26,9 @@ with moving as (
 )
 select m.channel, m.state, count(*) as slices, sum(m.n)::bigint as deliveries,
        min(m.not_before) filter (where m.not_before <= $1 and d.paused_at is null
-                                 and d.state <> 'cancelled') as oldest
-from moving m join dispatch d on d.id = m.dispatch_id group by 1, 2
+                                 and d.state <> 'cancelled' and p.channel is null) as oldest
+from moving m join dispatch d on d.id = m.dispatch_id
+left join channel_pause p on p.channel = m.channel and coalesce(p.until > $1, true) group by 1, 2
 """
 # A lease is compared with the database's clock, all else with ours. $2: how long is too long; $3: the
 # same for doubt, which has its window.
@@ -55,6 +57,7 @@ SENDERS_SQL: Final = """
 select s.channel, s.limits, s.paused_until, s.paused_why, s.trips, b.seconds, b.next_free, b.cells, b.cell_no
 from sender s left join bucket b on b.sender_id = s.id where s.configured
 """
+PAUSES_SQL: Final = "select channel, until from channel_pause where coalesce(until > $1, true)"
 # Mails and texts that were taken after the last receipt of their channel was applied, $2 seconds ago or
 # more. What nobody has spoken of for a day is no news.
 UNHEARD_SQL: Final = f"""

@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 _THIS_MACHINE: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _REASONS: Final = frozenset(reason.name.lower() for reason in Reason)
+_BY_HAND: Final = "by_hand"
 _BIND_AGAIN_S: Final = 5.0
 
 
@@ -146,20 +147,25 @@ def _by_channel(facts: Facts) -> Iterator[Metric]:
     tokens = family("tidings_rate_limit_tokens", "What the tightest limit of the senders has left.")
     for kind, left in facts.tokens.items():
         tokens.add_metric([kind], left)
-    paused = GaugeMetricFamily(
-        "tidings_sender_paused", "Senders that rest, and why.", labels=["channel", "reason"]
-    )
-    for kind, rest in facts.resting.items():
-        if rest.until is None:
-            continue
-        paused.add_metric([kind, one_of(rest.why, _REASONS) if rest.why else OTHER], 1)
     unheard = family("tidings_unheard_age_seconds", "Since when messages are out and nobody calls.")
     for kind in facts.tokens:
         unheard.add_metric([kind], facts.unheard.get(kind, 0.0))
     canaries = family("tidings_canary_age_seconds", "When the newest canary that arrived set out.")
     for kind, canary in facts.canaries.items():
         canaries.add_metric([kind], canary.age_s)
-    yield from (depth, age, tokens, paused, unheard, canaries)
+    yield from (depth, age, tokens, _paused(facts), unheard, canaries)
+
+
+def _paused(facts: Facts) -> Metric:
+    """Senders that are stopped by their providers' answers, and channels that a person paused."""
+    words = "Senders that rest, and why."
+    paused = GaugeMetricFamily("tidings_sender_paused", words, labels=["channel", "reason"])
+    for kind, rest in facts.resting.items():
+        if rest.until is not None:
+            paused.add_metric([kind, one_of(rest.why, _REASONS) if rest.why else OTHER], 1)
+    for kind in facts.paused:
+        paused.add_metric([kind, _BY_HAND], 1)
+    return paused
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

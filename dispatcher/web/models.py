@@ -142,39 +142,6 @@ class Delivery(BaseModel):
     timeline: list[DeliveryFact]
 
 
-class Window(BaseModel):
-    """One limit of a sender: at most `limit` units in `seconds`; `left` of them now.
-
-    An account manager gets null for it: it tells how much is sent to all customers.
-    """
-
-    limit: int
-    seconds: int
-    left: int | None
-
-
-class Sender(BaseModel):
-    """One provider identity and what it may send now."""
-
-    provider: str
-    identity: str
-    windows: list[Window]
-    paused_until: datetime | None
-    paused_why: str | None
-
-
-class ChannelView(BaseModel):
-    """One way messages leave."""
-
-    channel: str
-    configured: bool
-    senders: list[Sender]
-
-
-class ChannelPage(Page[ChannelView]):
-    """Channels, in the order of their codes."""
-
-
 class SegmentRule(BaseModel):
     """Accounts that meet all of `when` belong to the segment; nothing: whoever is left."""
 

@@ -187,6 +187,12 @@ PROBLEMS: Final[Mapping[str, Kind]] = {
         meaning="Only a paused dispatch can be resumed.",
         remedy="Nothing to do: it is going on.",
     ),
+    "nothing-to-pause": Kind(
+        status=409,
+        title="Nothing is sent on this channel",
+        meaning="Applications fetch banners when somebody looks, so there is nothing that could be held.",
+        remedy="Cancel the dispatch to take its banners down.",
+    ),
     "export-not-ready": Kind(
         status=409,
         title="The file is not made yet",

@@ -22,6 +22,8 @@ MAKES = {
     "users create",
     "suppressions add",
     "suppressions remove",
+    "channels pause",
+    "channels resume",
 }
 NOWHERE = "postgresql://nobody:hunter2@127.0.0.1:1/none"
 GIVEN = {
@@ -34,6 +36,7 @@ GIVEN = {
 NEEDED = {
     "verify": ("--ledger", "http://127.0.0.1:1"),
     "drafts edit": ("--set", "note=x"),
+    "channels pause": ("--reason", "x"),
     "users create": ("--role", "viewer"),
     "contacts erase": ("--yes",),
 }

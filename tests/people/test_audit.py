@@ -85,6 +85,12 @@ class Day:
     async def cancel_dispatch(self) -> None:
         await self.post(f"{self.made['dispatch']}/cancel")
 
+    async def pause_channel(self) -> None:
+        await self.post("/v1/channels/sms/pause", {"reason": "wrong words"})
+
+    async def resume_channel(self) -> None:
+        await self.post("/v1/channels/sms/resume")
+
     async def put_account(self) -> None:
         await self.call("PUT", "/v1/accounts/new", {"name": "New"})
 

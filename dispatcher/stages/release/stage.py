@@ -25,13 +25,14 @@ from dispatcher.db import Connection, in_transaction, one_row
 from dispatcher.failpoints import reach
 from dispatcher.jobs import publish
 from dispatcher.metrics import RATE_LIMIT_WAIT
+from dispatcher.rules.paused import PAUSED
 from dispatcher.rules.policy import RETRY_LANE
 from dispatcher.rules.punctuality import UNPACED_S, head_start
 from dispatcher.rules.states import SliceState
 from dispatcher.stages.release.events import URGENT_LANE, released_event
 from dispatcher.stages.release.overtaken import overtake
 from dispatcher.stages.release.probe import probe
-from dispatcher.stages.release.stale import expire
+from dispatcher.stages.release.stale import expire, find_stale
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +49,8 @@ MAX_URGENT_UNBEGUN = 16
 
 # Not "for update": that would wait for every record, whose slices refer to the sender.
 LOCK_SENDER_SQL = "select * from sender where id = $1 for no key update"
+# Asked once the lock is held: whoever pauses the channel holds it too.
+PAUSED_SQL = f"select {PAUSED.format(channel='$1::smallint', now='$2::timestamptz')}"
 UNBEGUN_SQL = f"""
 select count(*) as unbegun, count(*) filter (where lane = {URGENT_LANE}) as urgent
 from slice where state = {SliceState.RELEASED:d} and sender_id = $1
@@ -121,6 +124,10 @@ async def release(conn: Connection, ctx: Context, sender_id: int) -> bool:
     now = ctx.now()
     sender = await conn.fetchrow(LOCK_SENDER_SQL, sender_id)
     if sender is None or (sender["paused_until"] is not None and sender["paused_until"] > now):
+        return False
+    if await conn.fetchval(PAUSED_SQL, sender["channel"], now):
+        # A pause may be long: what grows too old meanwhile is not left to wait for its end.
+        await expire(conn, await find_stale(conn, sender_id, now), now)
         return False
     rows = {row["seconds"]: row for row in await conn.fetch(BUCKETS_SQL, sender_id)}
     limits = [Limit(item["count"], item["seconds"]) for item in sender["limits"]]

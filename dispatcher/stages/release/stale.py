@@ -11,6 +11,9 @@ from dispatcher.db import Connection
 from dispatcher.rules.reasons import Decision
 from dispatcher.rules.states import STATUS_COUNT, DeliveryState, SliceState, shown
 
+# They end under the lock of the sender, for which others wait.
+MOST = 100
+
 EXPIRE_SQL = f"""
 with o as materialized (
     select d.update_id, d.channel, d.endpoint_id, d.purpose, d.slice_id, d.attempt, d.evidence
@@ -28,6 +31,14 @@ select attempt, evidence, count(*) as n from o group by 1, 2
 CLOSE_SQL = f"""
 update slice set state = {SliceState.DONE:d}, ended_at = $2, detail = 'too old to be of use'
 where id = any($1::bigint[])
+"""
+# Of a dispatch that somebody paused as well nothing ends, here as in a turn that releases.
+FIND_STALE_SQL = f"""
+select s.id, s.update_id, s.channel, s.purpose, s.endpoint_ids, s.maybe_duplicate
+from slice s join dispatch d on d.id = s.dispatch_id
+where s.sender_id = $1 and s.state = {SliceState.WAITING:d} and s.expires_at <= $2
+  and d.paused_at is null and d.state <> 'cancelled'
+order by s.id limit {MOST}
 """
 
 
@@ -63,3 +74,8 @@ async def expire(conn: Connection, stale: Sequence[asyncpg.Record], now: datetim
     if stale:
         await conn.execute(CLOSE_SQL, list(moves), now)
         await tally.add(conn, moves, STATUS_COUNT)
+
+
+async def find_stale(conn: Connection, sender_id: int, now: datetime) -> list[asyncpg.Record]:
+    """Waiting slices of one sender whose promise no longer holds, for `expire`."""
+    return await conn.fetch(FIND_STALE_SQL, sender_id, now)

@@ -10,6 +10,7 @@ import asyncpg
 from dispatcher import tally
 from dispatcher.context import Context
 from dispatcher.db import Connection, one_row
+from dispatcher.rules.paused import PAUSED
 from dispatcher.rules.policy import Severity
 from dispatcher.rules.punctuality import is_late
 from dispatcher.rules.reasons import Decision
@@ -45,8 +46,9 @@ returning id
 # To plan the statement below anew takes nearly as long as to run it; one plan serves, if it seeks by keys
 # whatever PostgreSQL knows of a table that may have been empty a minute ago.
 BY_KEYS = "set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off"
-UPDATE_SQL = """
-select u.severity, u.component_ids,
+# It also asks for a person's stop, here and not with the dispatch: by now no lock is waited for.
+UPDATE_SQL = f"""
+select u.severity, u.component_ids, {PAUSED.format(channel="$2::smallint", now="$3::timestamptz")} as paused,
        array(select n.id from incident_update n where n.incident_id = u.incident_id
              and n.id > u.id and n.state in ('approved', 'planned')) as newer,
        array(select o.id from incident_update o where o.incident_id = u.incident_id
@@ -137,8 +139,8 @@ order by a.endpoint_id
 """
 
 
-class _TooLateError(Exception):
-    """The slice's moment passed during the intent, which is undone."""
+class _NotNowError(Exception):
+    """The slice's moment passed during the intent, or its channel is paused by hand: undone."""
 
 
 async def commit_intent(
@@ -146,7 +148,7 @@ async def commit_intent(
 ) -> People | None:
     """Mark the slice in flight and withdraw those who must not get it; returns who remains.
 
-    None when the slice is no longer ours, too old, or too late for its moment, its sender or
+    None when the slice is no longer ours, too old, or too late for its moment, its sender, channel or
     dispatch is paused, or the dispatch is cancelled. The caller owns the transaction and sends only
     after its commit.
     """
@@ -163,7 +165,7 @@ async def commit_intent(
     try:
         async with conn.transaction():
             return await _intend(conn, ctx, held, ended=ended)
-    except _TooLateError:
+    except _NotNowError:
         await give_back(conn, held)
         return None
 
@@ -177,8 +179,10 @@ async def _intend(conn: Connection, ctx: Context, held: Claim, *, ended: bool) -
         return None
     # Locks may have been waited for up to here. Late slices would leave together with punctual ones.
     if is_late(row["start_at"], ctx.now(), row["spacing_s"]):
-        raise _TooLateError
-    update = await one_row(conn, UPDATE_SQL, row["update_id"])
+        raise _NotNowError
+    update = await one_row(conn, UPDATE_SQL, row["update_id"], row["channel"], now)
+    if update["paused"]:
+        raise _NotNowError
     await conn.execute(BY_KEYS)
     asked = await conn.fetch(
         CULL_SQL,

@@ -17,6 +17,7 @@ PATHS: Final[Mapping[str, str]] = {
     "key_id": "5f3c8e0a91d2",
     "secret": "whsec_c2VjcmV0IG9mIHRoZSBzb3VyY2U",
     "provider": "sendgrid",
+    "channel": "sms",
 }
 """What stands in a path, as it looks; ids of an installation are its own."""
 
@@ -99,6 +100,10 @@ BODIES: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "remove_suppression": {
         "it may be used again": {"channel": "email", "address": "gone@example.com"}
+    },
+    "pause_channel": {
+        "until somebody has looked": {"reason": "Texts name the wrong product"},
+        "no longer than this": {"reason": "Carrier trouble", "until": "2099-11-22T14:30:00Z"},
     },
     "post_source": {
         "PagerDuty, as drafts": {"kind": "pagerduty", "name": "pagerduty", "mode": "draft"},

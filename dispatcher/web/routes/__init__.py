@@ -9,6 +9,7 @@ from dispatcher.web.people.routes import PEOPLE_ROUTES
 from dispatcher.web.public.routes import PUBLIC_ROUTES
 from dispatcher.web.report_page.routes import REPORT_ROUTES
 from dispatcher.web.routes.banner import BANNER_ROUTES
+from dispatcher.web.routes.channels import CHANNEL_ROUTES
 from dispatcher.web.routes.customers import CUSTOMER_ROUTES
 from dispatcher.web.routes.dispatches import DISPATCH_ROUTES
 from dispatcher.web.routes.operation import OPERATION_ROUTES
@@ -22,6 +23,7 @@ ROUTES: Final = (
     *DISPATCH_ROUTES,
     *CUSTOMER_ROUTES,
     *CUSTOMER_LIST_ROUTES,
+    *CHANNEL_ROUTES,
     *INTAKE_ROUTES,
     *WEBHOOK_ROUTES,
     *PEOPLE_ROUTES,

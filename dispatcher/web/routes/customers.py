@@ -1,4 +1,4 @@
-"""Customers, segments, channels, suppressions, templates."""
+"""Customers, segments, suppressions, templates."""
 
 from typing import Any, Final
 
@@ -10,7 +10,6 @@ from dispatcher.web import (
 from dispatcher.web.customer_models import Account, Component, Contact, Stored
 from dispatcher.web.lists import PageQuery
 from dispatcher.web.models import (
-    ChannelPage,
     SegmentPage,
     TemplatePage,
 )
@@ -84,14 +83,6 @@ CUSTOMER_ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         query=NoQuery,
         body=suppressions.SuppressionIn,
         replies={200: Stored},
-    ),
-    get(
-        "/v1/channels",
-        "list_channels",
-        Scope.DELIVERIES_READ,
-        overview.list_channels,
-        PageQuery,
-        ChannelPage,
     ),
     get(
         "/v1/segments",
