@@ -1,8 +1,8 @@
 """`tidings demo`: an incident told to 2,000 sample people through the real adapters, proved at the end."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -26,7 +26,7 @@ from dispatcher.cli.base import (
 )
 from dispatcher.cli.customers import import_file
 from dispatcher.cli.draw import draw_report
-from dispatcher.cli.house import WORKERS, House, house, until_ready
+from dispatcher.cli.house import WORKERS, House, house, refuse_an_end, until_ready, while_all_live
 from dispatcher.cli.plain import counted, say
 from dispatcher.cli.plot import span
 from dispatcher.cli.processes import Ended
@@ -103,39 +103,40 @@ async def _open(stop: asyncio.Event) -> None:
     async with (
         house(hold_port=True, workers=1) as home,
         aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+        _watching(home, stop) as watched,
     ):
-        await until_ready(home.built, session)
+        await while_all_live(home, watched, until_ready(home.built, session))
         _say_it_is_kept(home)
         say("\nIn another terminal; docs/api.md goes on from here:\n")
         _say_what_to_export(home)
-        _refuse_an_end(home, await home.children.wait(stop))
+        refuse_an_end(home, await watched)
 
 
 async def _play(stop: asyncio.Event, *, keep: bool, seed: int) -> None:
     say("Starting a database, the sandbox providers, web and two workers …")
     making = asyncio.create_task(asyncio.to_thread(make_sample, seed))
-    async with house(hold_port=keep) as home, aiohttp.ClientSession(timeout=_TIMEOUT) as session:
-        watched = asyncio.create_task(home.children.wait(stop))
-        acted = asyncio.create_task(_act(home, session, await making, seed))
-        try:
-            await asyncio.wait([watched, acted], return_when=asyncio.FIRST_COMPLETED)
-            if watched.done():
-                _refuse_an_end(home, watched.result())
-            key, user = await acted
-            if keep:
-                _say_how_to_use(home, key, user)
-                _refuse_an_end(home, await watched)
-        finally:
-            for task in (watched, acted):
-                task.cancel()
-            await asyncio.gather(watched, acted, return_exceptions=True)
+    async with (
+        house(hold_port=keep) as home,
+        aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+        _watching(home, stop) as watched,
+    ):
+        key, user = await while_all_live(home, watched, _act(home, session, await making, seed))
+        if keep:
+            _say_how_to_use(home, key, user)
+            refuse_an_end(home, await watched)
 
 
-def _refuse_an_end(home: House, ended: Ended | None) -> None:
-    """Raises Failure when a process ended by itself, with its last words."""
-    if ended is not None:
-        words = home.last_words(ended.name)
-        raise Failure(Exit.UNREACHABLE, f"{ended.name} ended with {ended.code}:", words)
+@asynccontextmanager
+async def _watching(
+    home: House, stop: asyncio.Event
+) -> AsyncIterator["asyncio.Task[Ended | None]"]:
+    """A task that is done when a process has ended by itself, or with None at `stop`."""
+    task = asyncio.create_task(home.children.wait(stop))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _act(

@@ -98,13 +98,14 @@ def list_all(
     rows = [
         (
             when(row.created_at),
+            row.external_id,
             "paused" if row.paused else row.state,
             when(row.completed_at, "-"),
             row.id,
         )
         for row in found.data
     ]
-    columns = ("begun (UTC)", "state", "over (UTC)", "id")
+    columns = ("begun (UTC)", "incident", "state", "over (UTC)", "id")
     print_rows(columns, rows, none="There is no such dispatch.", cursor=found.next_cursor)
 
 

@@ -12,7 +12,7 @@ import asyncpg
 from dispatcher.cli.base import Exit, Failure
 from dispatcher.cli.plain import plain
 from dispatcher.config import SettingsError
-from dispatcher.db import AWAY, DatabaseUnavailableError, MigrationError
+from dispatcher.db import AWAY, DatabaseAddressError, DatabaseUnavailableError, MigrationError
 from dispatcher.embedded import EmbeddedBusyError, EmbeddedPostgresError, UnusableFolderError
 from dispatcher.rules.policy import PolicyError
 from dispatcher.rules.problem import RefusedError
@@ -20,7 +20,15 @@ from segments.reading import FileError
 from segments.rules import RulesError
 from templates.render import TemplateError
 
-_INPUT: Final = (SettingsError, PolicyError, RulesError, TemplateError, FileError)
+# Asked for first: an address that is none is no place that is away.
+_INPUT: Final = (
+    SettingsError,
+    PolicyError,
+    RulesError,
+    TemplateError,
+    FileError,
+    DatabaseAddressError,
+)
 _PLACE: Final = (
     DatabaseUnavailableError,
     MigrationError,
@@ -48,11 +56,6 @@ def explained(error: Exception) -> Failure | None:
         case ExceptionGroup():
             found = [explained(item) for item in error.exceptions]
             return next((item for item in found if item is not None), None)
-        case OSError() if error.errno == errno.EADDRINUSE:
-            return Failure(
-                Exit.UNREACHABLE,
-                "The port is in use by another program: end it, or choose another with --port.",
-            )
         case OSError() if error.errno in {errno.EACCES, errno.EADDRNOTAVAIL}:
             return Failure(
                 Exit.UNREACHABLE, f"{error.strerror}: check the address, port and rights."

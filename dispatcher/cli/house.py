@@ -6,22 +6,24 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from os import environ
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aiohttp
 import orjson
 
 from dispatcher.app import running
 from dispatcher.cli.base import Exit, Failure
-from dispatcher.cli.processes import Children, command
+from dispatcher.cli.processes import Children, Ended, command
 from dispatcher.config import load_settings
 from dispatcher.context import Context
 from dispatcher.embedded import embedded_postgres
+
+T = TypeVar("T")
 
 READY_WITHIN_S: Final = 60.0
 WORKERS: Final = 2
@@ -50,6 +52,28 @@ class House:
         log = self.folder / f"{name}.log"
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         return "\n".join(lines[-_LOG_LINES:])
+
+
+async def while_all_live(
+    home: House, watched: "asyncio.Task[Ended | None]", work: Coroutine[Any, Any, T]
+) -> T:
+    """What `work` comes to; `watched` waits for the end of a process. Raises Failure when one ends first."""
+    acting = asyncio.create_task(work)
+    try:
+        await asyncio.wait([watched, acting], return_when=asyncio.FIRST_COMPLETED)
+        if watched.done():
+            refuse_an_end(home, watched.result())
+        return await acting
+    finally:
+        acting.cancel()
+        await asyncio.gather(acting, return_exceptions=True)
+
+
+def refuse_an_end(home: House, ended: Ended | None) -> None:
+    """Raises Failure when a process ended by itself, with its last words."""
+    if ended is not None:
+        words = home.last_words(ended.name)
+        raise Failure(Exit.UNREACHABLE, f"{ended.name} ended with {ended.code}:", words)
 
 
 @asynccontextmanager

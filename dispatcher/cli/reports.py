@@ -10,9 +10,10 @@ import aiohttp
 import orjson
 import typer
 
+from dispatcher.cli.asking import answer_to
 from dispatcher.cli.base import Exit, Failure, Json, console, number_of, print_json, within
 from dispatcher.cli.draw import NOTHING_YET, draw_account, draw_report
-from dispatcher.cli.listing import Since, Until, in_a_zone
+from dispatcher.cli.listing import Since, Until, in_a_zone, print_model
 from dispatcher.cli.newest import print_nothing_yet
 from dispatcher.cli.plain import counted, say
 from dispatcher.context import Context
@@ -22,8 +23,6 @@ from dispatcher.stages.report import (
     AccountDeliveries,
     Differences,
     DispatchReport,
-    Which,
-    account_deliveries,
     dispatch_report,
     latest_dispatch,
     stream_csv,
@@ -181,22 +180,23 @@ def account(
     as_json: Json = False,
 ) -> None:
     """What one customer got, when, and whether it arrived; newest first."""
-
-    async def work(built: Context) -> AccountDeliveries:
-        async with built.pool.acquire() as conn:
-            return await account_deliveries(
-                conn,
-                external_id,
-                signer=built.signer,
-                limit=limit,
-                cursor=cursor,
-                read_pii=addresses,
-                to=Which(since=in_a_zone(since), until=in_a_zone(until)),
-            )
-
-    found = within(ctx, work)
+    query = {
+        "since": in_a_zone(since),
+        "until": in_a_zone(until),
+        "limit": limit,
+        "cursor": cursor,
+    }
+    path = {"external_id": external_id}
+    found = answer_to(
+        ctx,
+        AccountDeliveries,
+        "list_account_deliveries",
+        path=path,
+        query=query,
+        addresses=addresses,
+    )
     if as_json:
-        print_json(found.model_dump(mode="json"))
+        print_model(found)
     else:
         draw_account(console(), found)
 

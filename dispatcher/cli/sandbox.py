@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 
 from dispatcher.cli.base import Exit, Failure, execute, settings_of, until_stopped
 from dispatcher.cli.plain import say
-from dispatcher.cli.serving import Held, UntilStdin, inherited
+from dispatcher.cli.serving import Held, UntilStdin, inherited, wanting
 from dispatcher.sandbox import RunningSandbox, SandboxSettings
 from dispatcher.sandbox import start as start_sandbox
 
@@ -62,7 +62,8 @@ async def _sandbox(
     settings: SandboxSettings, held: socket | None, as_json: bool, with_stdin: bool
 ) -> None:
     async with until_stopped(with_stdin=with_stdin) as stop:
-        sandbox = await start_sandbox(settings, held=held)
+        with wanting(settings.port, settings.host):
+            sandbox = await start_sandbox(settings, held=held)
         try:
             _announce(sandbox, as_json)
             await stop.wait()

@@ -1,5 +1,8 @@
 """The long-running verbs: serve, worker, up."""
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from socket import socket
 from typing import Annotated
 
@@ -47,9 +50,24 @@ def inherited(number: int | None) -> socket | None:
     return None if number is None else socket(fileno=number)
 
 
+@contextmanager
+def wanting(port: int, host: str) -> Iterator[None]:
+    """Whoever listens in here names the port that another program has. Raises Failure."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise Failure(
+            Exit.UNREACHABLE,
+            f"Port {port} of {host} is in use by another program: end it, or choose another with --port.",
+        ) from None
+
+
 async def _serve(settings: Settings, held: socket | None, with_stdin: bool) -> None:
     async with until_stopped(with_stdin=with_stdin) as stop, running(settings) as ctx:
-        await serve(ctx, stop, held)
+        with wanting(settings.web.port, settings.web.host):
+            await serve(ctx, stop, held)
 
 
 def worker_verb(

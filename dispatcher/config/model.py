@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from channels.model import ChannelKind
 from channels.settings import ChannelSettings, SendGridSettings, TwilioSettings, XSettings
+from dispatcher.config.address import check_database_address
 from dispatcher.config.oidc import OidcSettings
 from dispatcher.config.preview import PreviewSettings, SmsPrices
 from templates.brand import Brand
@@ -54,6 +55,13 @@ class DatabaseSettings(_Group):
     statement_timeout_s: PositiveFloat = 30
     connect_timeout_s: PositiveFloat = 10
     link_timeout_s: PositiveFloat = 10
+
+    @field_validator("url", "direct_url")
+    @classmethod
+    def _is_an_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_database_address(value.get_secret_value())
+        return value
 
     @property
     def session_url(self) -> SecretStr | None:

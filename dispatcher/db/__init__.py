@@ -3,6 +3,7 @@
 from dispatcher.db.connections import (
     STATEMENTS_KEPT,
     Connection,
+    DatabaseAddressError,
     DatabaseUnavailableError,
     Pool,
     PoolLimits,
@@ -31,6 +32,7 @@ __all__ = [
     "RETRIES",
     "STATEMENTS_KEPT",
     "Connection",
+    "DatabaseAddressError",
     "DatabaseUnavailableError",
     "Migration",
     "MigrationError",

@@ -18,6 +18,7 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
 OLDEST_VERSION: Final = 16
+_NO_ADDRESS: Final = "database.url is not a PostgreSQL address (postgresql://user@host:5432/name)."
 STATEMENTS_KEPT: Final = 100
 # A process that is frozen inside a transaction must not hold its locks against all the others.
 _IDLE_IN_TRANSACTION_S: Final = 10
@@ -32,6 +33,10 @@ _BROKEN: Final = (
 
 class DatabaseUnavailableError(Exception):
     """PostgreSQL cannot be used; the text names the place, no password, and what to check."""
+
+
+class DatabaseAddressError(DatabaseUnavailableError):
+    """What stands in database.url leads nowhere, whoever is asked; the text has nothing of it."""
 
 
 class PoolLimits(Protocol):
@@ -78,7 +83,8 @@ async def open_pool(
     long as the server lets it, for commands that somebody watches.
 
     Raises:
-        DatabaseUnavailableError: it cannot be reached, refuses us, or is older than 16.
+        DatabaseUnavailableError: it cannot be reached, refuses us, or is older than 16; a
+            DatabaseAddressError where that is no address at all.
     """
     fewest, most = size or (min(limits.pool_min, limits.pool_max), limits.pool_max)
     longest = None if patient else limits.statement_timeout_s + limits.link_timeout_s
@@ -98,7 +104,9 @@ async def open_pool(
             command_timeout=longest,
             **_how(limits, application_name, sessions=not limits.transaction_pooler),
         )
-    except (OSError, ValueError, *_BROKEN) as error:
+    except ValueError:
+        raise DatabaseAddressError(_NO_ADDRESS) from None
+    except (OSError, *_BROKEN) as error:
         raise DatabaseUnavailableError(_sentence(dsn, error)) from None
     async with pool.acquire() as conn:
         version = conn.get_server_version().major
@@ -224,8 +232,6 @@ def _sentence(dsn: str, error: Exception) -> str:
             why = "no answer within database.connect_timeout_s; check host, port and firewall."
         case OSError():
             why = "nobody answers there; check that PostgreSQL runs, and host and port."
-        case ValueError():
-            return "database.url is not a PostgreSQL address (postgresql://user@host:5432/name)."
         case _:
             why = f"it answered with {type(error).__name__}; see its log."
     return f"Cannot use the database at {where}: {why}"

@@ -19,7 +19,7 @@ DispatchState = Literal["planning", "sending", "completed", "cancelled"]
 def _list_sql(narrowed: str) -> str:
     return f"""
 select d.id, d.update_id, d.incident_id, d.wave, d.state, d.paused_at, d.created_at, d.planned_at,
-       d.completed_at
+       d.completed_at, i.external_id
 from dispatch d join incident i on i.id = d.incident_id and not i.canary
 where ($1::bigint is null or d.id < $1) {narrowed}
 order by d.id desc limit $2
@@ -45,11 +45,12 @@ class DispatchesQuery(PageQuery):
 
 
 class DispatchLine(BaseModel):
-    """A dispatch in a list; GET one for its deliveries by status."""
+    """A dispatch in a list; GET one for its deliveries by status. `external_id`: of its incident."""
 
     id: str
     update_id: str
     incident_id: str
+    external_id: str
     wave: int
     state: DispatchState
     paused: bool
@@ -88,6 +89,7 @@ def _line(ctx: Context, row: asyncpg.Record) -> DispatchLine:
         id=public(DISPATCH, row["id"]),
         update_id=public(UPDATE, row["update_id"]),
         incident_id=public(INCIDENT, row["incident_id"]),
+        external_id=row["external_id"],
         wave=row["wave"],
         state=row["state"],
         paused=row["paused_at"] is not None,

@@ -63,6 +63,25 @@ async def test_a_wrong_setting_or_place_ends_in_a_sentence_and_its_own_code(
     assert "policy.toml:1" in results[2].err
 
 
+async def test_an_address_that_is_none_is_a_mistake_in_the_settings_and_not_repeated(
+    tidings: Tidings,
+) -> None:
+    for address, says in {
+        "mysql://u:hunter2@127.0.0.1/none": "must begin with postgresql://",
+        "postgresql://u:hunter2@127.0.0.1:port/none": "a port that is no number",
+        "postgresql://u:12/hunter2@127.0.0.1:1/none": "%2F",
+        "postgresql://u:12#hunter2@127.0.0.1:1/none": "%23",
+        "postgresql://u:hunter2@hunter2@127.0.0.1:1/none": "%40",
+        "postgresql://u:12?hunter2@127.0.0.1:1/none": "%3F",
+        "postgresql://u:hunter2@[127.0.0.1:1/none": "brackets",
+        "postgresql://u:hunter2@127.0.0.1:1/none?sslmode=hunter2": "is not a PostgreSQL address",
+        "postgresql://u:hunter2@127.0.0.1:1/none?hunter2": "not name=value",
+    }.items():
+        said = await tidings("report", TIDINGS_DATABASE__URL=address)
+        assert (said.code, says in said.err) == (2, True), (said, address)
+        assert "hunter2" not in said.out + said.err
+
+
 async def test_a_key_is_shown_once_and_can_be_revoked(tidings: Tidings) -> None:
     made = await tidings("keys", "create", "monitoring")
     assert re.fullmatch(r"tidings_live_[0-9a-f]{12}_[0-9a-f]{64}\n", made.out)
@@ -147,4 +166,4 @@ async def test_a_port_in_use_is_named_as_such(tidings: Tidings) -> None:
         port = str(taken.getsockname()[1])
         results = [await tidings(verb, "--port", port) for verb in ("serve", "sandbox")]
     assert [result.code for result in results] == [3, 3]
-    assert all("port is in use" in result.err for result in results)
+    assert all(f"Port {port} of 127.0.0.1 is in use" in result.err for result in results)

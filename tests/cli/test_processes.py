@@ -137,3 +137,36 @@ async def test_an_interrupted_demo_leaves_nothing_behind(shared_folder: Path) ->
     await process.communicate()
     assert process.returncode == 0
     await all_gone(children)
+
+
+async def test_a_demo_whose_web_dies_at_its_start_says_so_at_once(shared_folder: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        "demo",
+        "--empty",
+        env={**environment(), "TMPDIR": str(shared_folder)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+    def is_web(child: psutil.Process) -> bool:
+        try:
+            return "serve" in child.cmdline()
+        except psutil.Error:  # it ended while it was looked at, as those of the database do
+            return False
+
+    async def killed() -> bool:
+        found = [child for child in children_of(process) if is_web(child)]
+        for child in found:
+            child.kill()
+        return bool(found)
+
+    try:
+        await eventually(killed, "web")
+        # It waits 60 s for web to answer.
+        _, said = await asyncio.wait_for(process.communicate(), 30)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.communicate()
+    assert (process.returncode, said.splitlines()[0]) == (3, b"tidings: web ended with -9:")

@@ -131,6 +131,9 @@ async def test_an_incident_is_named_as_its_source_names_it_unless_two_do(
     async with running(settings) as ctx:
         await seed(ctx, [contact(1, "small")])
         await post(ctx, update(ctx))
+        assert "INC-42" in (await tidings("dispatch", "list")).out
+        unknown = await tidings("account", "nobody")
+        assert (unknown.code, "'nobody'" in unknown.err) == (2, True)
         listed = await tidings("incidents", "list", "--severity", "P1")
         assert re.search(r"INC-42\s+P1\s+investigating\s+in \d+ min\s+Some customers", listed.out)
         assert "no such incident" in (await tidings("incidents", "list", "--source", "other")).out
