@@ -53,9 +53,29 @@ async def test_a_secret_is_shown_once_and_kept_sealed_and_every_write_is_on_reco
         "select action, object from audit where object <> '' order by id"
     )
     done = [row["action"] for row in actions if row["object"] == created["id"]]
-    assert done == [
-        f"webhook.{word}" for word in ("create", "rotate", "disable", "enable", "remove")
-    ]
+    # Disabled, then forgotten: nothing is told to what is about to go.
+    words = ("create", "rotate", "disable", "enable", "disable", "remove")
+    assert done == [f"webhook.{word}" for word in words]
+
+
+async def test_a_removal_that_does_not_come_about_leaves_out_nothing_that_was_to_be_told(
+    api: Api, ctx: Context, receiver: Receiver
+) -> None:
+    """Who tells in that moment waits for nobody, and leaves out what is being removed."""
+    created = await made(api, receiver)
+    path = f"/v1/webhooks/{created['id']}"
+    await ctx.pool.execute(
+        """create function refuse() returns trigger language plpgsql as $$
+           begin raise deadlock_detected; end $$"""
+    )
+    await ctx.pool.execute(
+        """create constraint trigger refuse after delete on webhook_endpoint
+           deferrable initially deferred for each row execute function refuse()"""
+    )
+    assert (await api.call("DELETE", path)).status >= 500
+    assert (await api.get(path)).json["disabled"] == "person"
+    await ctx.pool.execute("drop trigger refuse on webhook_endpoint")
+    assert (await api.call("DELETE", path)).status == 200
 
 
 async def test_a_change_is_made_to_the_version_that_was_seen(api: Api, receiver: Receiver) -> None:

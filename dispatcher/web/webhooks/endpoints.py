@@ -128,12 +128,17 @@ async def change_webhook(
 
 
 async def remove_webhook(ctx: Context, public: str, *, actor: str) -> None:
-    """Forget an endpoint. Raises RefusedError (404)."""
+    """Forget an endpoint. Raises RefusedError (404).
+
+    Disabled first, for good: who tells leaves out one that is just being removed, see `announce`, and if
+    that does not come about, nothing is missing that it should have been told.
+    """
 
     async def work(conn: Connection, before: Endpoint) -> Endpoint:
         await webhooks.remove(conn, before.id)
         return before
 
+    await disable_webhook(ctx, public, actor=actor)
     await _write(ctx, public, "remove", work, actor=actor)
 
 
