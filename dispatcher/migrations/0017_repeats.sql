@@ -12,3 +12,8 @@ update api_key k set first_id = c.first_id from chain c where k.id = c.id and c.
 
 alter table idempotency add column client text;
 create index idempotency_by_client on idempotency (key, client) where client is not null;
+
+-- A session that is forgotten is looked for wherever a key may refer to it: without an index, 5,000 of 25,000
+-- took 18 seconds to forget.
+create index api_key_by_first on api_key (first_id) where first_id is not null;
+create index api_key_by_successor on api_key (replaced_by) where replaced_by is not null;
