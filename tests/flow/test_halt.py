@@ -1,4 +1,4 @@
-"""A person pauses a channel: nothing more leaves on it, nothing is lost, and only a person or its end lifts it."""
+"""A person pauses a channel: nothing leaves, nothing is lost, and only a person or the pause's end lifts it."""
 
 import asyncio
 from collections import Counter

@@ -162,6 +162,10 @@ AT_ONCE = [
     Stop("sms sender", since("update sender set paused_why = 'account_problem', trips = 1,"
                            " paused_until = $1::timestamptz + interval '9 s' where channel = 2"), 0,
          "stopped for 9 s more (account problem)"),
+    Stop("sms pause", since("insert into channel_pause values (2, $1, null, 'cli', 'names Acme')"), 0,
+         "paused by hand: tidings channels says who and why"),
+    Stop("email pause", since("insert into channel_pause values (1, $1, $1::timestamptz + interval '3 h',"
+                              " 'cli', 'names Acme')"), 0, "paused by hand until 2"),
     Stop("email sender", now("update sender set paused_why = 'provider_unclear', trips = 1"
                              " where channel = 1"), 0, "on probation (provider unclear)"),
     Stop("disabled webhooks", since("insert into webhook_endpoint (url, events, created_at, created_by,"
@@ -226,6 +230,25 @@ async def test_what_has_only_begun_to_wait_is_no_stop(
 ) -> None:
     await stop.make(well, stop.after_s - 5)
     assert (await told(anonymous, well))[:2] == ({}, set())
+
+
+async def test_what_waits_by_a_persons_will_is_not_stuck(well: Context, anonymous: Api) -> None:
+    """Neither the queue nor the canary of a channel that is paused; with its end they are."""
+    hour = timedelta(hours=1)
+    await well.pool.execute("update slice set not_before = $1 where channel = 1", well.now() - hour)
+    await ago("insert into canary values (1, 60, '', clock_timestamp()"
+              " - make_interval(secs => $1::float8))")(well, 3600)  # fmt: skip
+    pauses = "insert into channel_pause values (1, $1, $2, 'cli', 'names Acme')"
+    await well.pool.execute(pauses, well.now() - hour, well.now() + hour)
+    await comes_to(anonymous, well, {"email pause"})
+    answer = await anonymous.get("/readyz")
+    assert (answer.status, answer.json["status"]) == (200, "degraded")
+    samples = (await scrape(anonymous)).samples
+    labels = frozenset({("channel", "email"), ("reason", "by_hand")})
+    assert samples["tidings_sender_paused", labels] == 1
+    assert b"Acme" not in answer.body
+    await well.pool.execute("update channel_pause set until = $1", well.now())
+    await comes_to(anonymous, well, {"queue", "email canary"})
 
 
 async def test_to_be_asked_to_wait_a_moment_is_no_stop_and_for_longer_is_one(
