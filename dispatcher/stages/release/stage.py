@@ -127,8 +127,9 @@ async def release(conn: Connection, ctx: Context, sender_id: int) -> bool:
         return False
     if await conn.fetchval(PAUSED_SQL, sender["channel"], now):
         # A pause may be long: what grows too old meanwhile is not left to wait for its end.
-        await expire(conn, await find_stale(conn, sender_id, now), now)
-        return False
+        stale = await find_stale(conn, sender_id, now)
+        await expire(conn, stale, now)
+        return bool(stale)
     rows = {row["seconds"]: row for row in await conn.fetch(BUCKETS_SQL, sender_id)}
     limits = [Limit(item["count"], item["seconds"]) for item in sender["limits"]]
     states = [_state(rows[int(limit.seconds)]) for limit in limits]

@@ -38,7 +38,7 @@ select s.id, s.update_id, s.channel, s.purpose, s.endpoint_ids, s.maybe_duplicat
 from slice s join dispatch d on d.id = s.dispatch_id
 where s.sender_id = $1 and s.state = {SliceState.WAITING:d} and s.expires_at <= $2
   and d.paused_at is null and d.state <> 'cancelled'
-order by s.id limit {MOST}
+order by s.lane, s.round, s.update_id desc, s.id limit {MOST}
 """
 
 
