@@ -1,6 +1,6 @@
 """Dispatches: how they stand, who they were for, what became of each message, and decisions about them."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from pydantic import BaseModel
@@ -19,12 +19,15 @@ from dispatcher.cli.listing import (
     when,
 )
 from dispatcher.cli.newest import or_newest, print_nothing_yet
-from dispatcher.cli.plain import say
+from dispatcher.cli.plain import counted, say
+from dispatcher.cli.sure import Yes, make_sure
 from dispatcher.context import Context
 from dispatcher.stages.report.model import AccountPage, StandingWord
 from dispatcher.web.deliveries import DeliveryPage
 from dispatcher.web.dispatch_list import DispatchPage, DispatchState
 from dispatcher.web.models import Delivery, Dispatch, DispatchControlled
+
+_NOT_LEFT: Final = ("queued", "retrying")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -157,8 +160,19 @@ def accounts(
 
 
 @app.command("cancel")
-def cancel(ctx: typer.Context, dispatch: Which, as_json: Json = False) -> None:
-    """Withdraw what has not left. It cannot be taken back."""
+def cancel(ctx: typer.Context, dispatch: Which, yes: Yes = False, as_json: Json = False) -> None:
+    """Withdraw what has not left, after asking. It cannot be taken back; what has left, neither."""
+
+    def what() -> str:
+        found = answer_to(ctx, Dispatch, "get_dispatch", path={"dispatch_id": dispatch})
+        waiting = sum(found.deliveries.get(status, 0) for status in _NOT_LEFT)
+        so_far = " so far" if found.state == "planning" else ""
+        return (
+            f"Withdraw what has not left of {found.external_id}: "
+            f"{counted(waiting, 'message')}{so_far}. Nobody can send them after that."
+        )
+
+    make_sure(what, yes=yes)
     _decide(ctx, "cancel_dispatch", dispatch, "withdrawn", as_json=as_json)
 
 

@@ -12,6 +12,7 @@ from dispatcher.cli.document import read_document
 from dispatcher.cli.listing import Cursor, Limit, print_fields, print_model, print_rows, when
 from dispatcher.cli.looking import print_preview, summed_up
 from dispatcher.cli.plain import say
+from dispatcher.cli.sure import Yes, make_sure
 from dispatcher.context import Context
 from dispatcher.stages.accept import DraftPatch
 from dispatcher.stages.accept.body import SeverityName
@@ -140,16 +141,20 @@ def submit(
     ctx: typer.Context,
     draft: Which,
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     version: Version = None,
     as_json: Json = False,
 ) -> None:
     """Send it, after showing to how many and for how much. Asked twice, it is sent once."""
     seen = version
-    if not yes:
+
+    def what() -> str:
+        nonlocal seen
         found = within(ctx, lambda built: preview_draft(built, draft))
-        _confirm(found)
         seen = seen or found.version
+        return _what_leaves(found)
+
+    make_sure(what, yes=yes)
     view, before = within(ctx, lambda built: _decider(built, draft, seen).submit())
     if as_json:
         print_model(view)
@@ -164,10 +169,13 @@ def discard(
     draft: Which,
     *,
     why: Annotated[str, typer.Option(help="For whoever looks at it later.")] = "",
+    yes: Yes = False,
     version: Version = None,
     as_json: Json = False,
 ) -> None:
     """It shall not leave. Alerts of the same incident do not open it again."""
+    what = f"{draft} shall not leave, ever; alerts of the same incident do not open it again."
+    make_sure(lambda: what, yes=yes)
     gone = within(ctx, lambda built: _decider(built, draft, version).discard(why))
     if as_json:
         print_model(gone)
@@ -181,16 +189,16 @@ def _decider(built: Context, draft: str, version: str | None) -> Decider:
     return Decider(ctx=built, public=draft, match=match, actor=COMMAND_LINE)
 
 
-def _confirm(found: Preview) -> None:
-    """Ask, with what it means; what cannot leave is not asked for. Raises Failure."""
+def _what_leaves(found: Preview) -> str:
+    """What submitting means; what cannot leave is not asked for. Raises Failure."""
     wrong = [item.detail for item in found.findings if item.level == "error"]
     wrong += [f"{item.channel}: {item.detail}" for item in found.lint if item.level == "error"]
     if wrong:
         raise Failure(Exit.USAGE, "It cannot leave.", *(f"  {detail}" for detail in wrong))
     for item in found.findings:
         say(f"{item.level}: {item.detail}", err=True)
-    what = summed_up(found.totals) if found.totals else "To how many, nobody could count in time."
-    typer.confirm(f"{what} Send it?", abort=True, err=True)
+    counted = summed_up(found.totals) if found.totals else "how many, nobody could count in time."
+    return f"It is sent: {counted}"
 
 
 def _patch(file: str | None, given: Sequence[str]) -> dict[str, Any]:

@@ -124,7 +124,17 @@ ENDS_WITH_1: Final[Mapping[str, str]] = {
     "verify": "there is any difference",
     "demo": "ledger and deliveries differ",
     "exports fetch": "the file could not be made",
-    "contacts erase": "you said no",
-    "drafts submit": "you said no",
+    **dict.fromkeys(
+        (
+            "contacts erase",
+            "dispatch cancel",
+            "drafts discard",
+            "drafts submit",
+            "keys revoke",
+            "sources remove",
+            "webhooks remove",
+        ),
+        "you said no",
+    ),
     "webhooks test": "the receiver did not take it",
 }

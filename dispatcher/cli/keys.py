@@ -9,6 +9,7 @@ from dispatcher.cli.asking import answer_to
 from dispatcher.cli.base import Exit, Failure, Json
 from dispatcher.cli.listing import Cursor, Limit, print_model, print_rows, when
 from dispatcher.cli.plain import say
+from dispatcher.cli.sure import Yes, make_sure
 from dispatcher.web.people.models import KeyMade, KeyPage, KeyRevoked, KeyView
 from dispatcher.web.scopes import Scope
 
@@ -83,9 +84,12 @@ def rotate(
 def revoke(
     ctx: typer.Context,
     key_id: Annotated[str, typer.Argument(metavar="ID", help="As in tidings keys list.")],
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """End a key at once; those that came from it by rotation are named and go on."""
+    what = f"The key {key_id} ends at once and for good: whoever calls with it is refused."
+    make_sure(lambda: what, yes=yes)
     ended = _answer(ctx, KeyRevoked, "revoke_key", path={"key_id": key_id})
     if ended.result == "unchanged":
         raise Failure(Exit.USAGE, f"The key {key_id!r} was revoked before.")

@@ -28,6 +28,8 @@ your installation.
   or nowhere. `watch` and `intake tail` print a line for each thing that happens.
 - **Lists** show 50 at once; `--limit` takes up to 200, and `--cursor` goes on where a page ended.
 - **Names and addresses** of people are masked unless `--addresses` is given.
+- **What cannot be taken back** is done after saying what will happen, and asking; `--yes` does not ask. Where
+  there is no terminal nobody can be asked: there it needs `--yes`.
 - **Times** are UTC.
 - **What is changed** stands in the audit log as done by `cli`: `tidings audit`.
 - **Settings** come from flags before the verb (`--config FILE`, `--log-level LEVEL`), the environment, secret

@@ -1,6 +1,5 @@
 """Customers one by one: accounts, their people, and the components they use."""
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +17,7 @@ from dispatcher.cli.listing import (
     when,
 )
 from dispatcher.cli.plain import say
+from dispatcher.cli.sure import Yes, make_sure
 from dispatcher.web.customer_lists import AccountLines, ComponentLines, ContactLines
 from dispatcher.web.customer_models import Account, Component, Contact, Stored
 
@@ -173,15 +173,14 @@ def set_contact(ctx: typer.Context, contact: ContactId, file: File, as_json: Jso
 def erase_contact(
     ctx: typer.Context,
     contact: ContactId,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Forget a person: name and addresses go for good, what was sent stays under nobody's name."""
-    if not yes:
-        if not sys.stdin.isatty():
-            raise Failure(Exit.USAGE, "This cannot be taken back; add --yes if that is meant.")
-        if not typer.confirm(f"Forget {contact} for good?", err=True):
-            raise Failure(Exit.DIFFERS, "Nothing was erased.")
+    what = (
+        f"Forget {contact} for good: name, addresses and wishes. What was sent stays, as nobody's."
+    )
+    make_sure(lambda: what, yes=yes)
     _change(ctx, "erase_contact", contact, as_json=as_json)
 
 

@@ -18,6 +18,7 @@ from dispatcher.cli.base import (
 from dispatcher.cli.document import read_document, read_text
 from dispatcher.cli.listing import Cursor, Limit, print_fields, print_model, print_rows
 from dispatcher.cli.plain import say
+from dispatcher.cli.sure import Yes, make_sure
 from dispatcher.context import Context
 from dispatcher.intake import sources
 from dispatcher.intake.model import Kind
@@ -200,8 +201,17 @@ def rotate(
 
 
 @app.command("remove")
-def remove(ctx: typer.Context, source: SourceName, as_json: Json = False) -> None:
+def remove(ctx: typer.Context, source: SourceName, yes: Yes = False, as_json: Json = False) -> None:
     """Forget a source and what came from it; its incidents stay."""
+
+    def what() -> str:
+        found = within(ctx, lambda built: named(built, source))
+        return (
+            f"Forget {found.name} ({found.kind}), its secrets and what came from it. What it sends is "
+            "refused from then on; its incidents stay."
+        )
+
+    make_sure(what, yes=yes)
 
     async def work(built: Context) -> Stored:
         path = {"source_id": built.signer.public_id(SOURCE, (await named(built, source)).id)}

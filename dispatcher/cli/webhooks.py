@@ -9,6 +9,7 @@ from dispatcher.cli.asking import answer_to
 from dispatcher.cli.base import COMMAND_LINE, Exit, Failure, Json, within
 from dispatcher.cli.listing import Cursor, Limit, print_fields, print_model, print_rows, when
 from dispatcher.cli.plain import say
+from dispatcher.cli.sure import Yes, make_sure
 from dispatcher.web.customer_models import Stored
 from dispatcher.web.etags import IfMatch
 from dispatcher.web.reading import as_model
@@ -199,8 +200,14 @@ def disable(ctx: typer.Context, webhook: Which, as_json: Json = False) -> None:
 
 
 @app.command("remove")
-def remove(ctx: typer.Context, webhook: Which, as_json: Json = False) -> None:
+def remove(ctx: typer.Context, webhook: Which, yes: Yes = False, as_json: Json = False) -> None:
     """Forget it and its log."""
+
+    def what() -> str:
+        found = answer_to(ctx, WebhookView, "get_webhook", path=_path(webhook))
+        return f"Forget {found.url}, its secret and its log. It is never told what waits for it."
+
+    make_sure(what, yes=yes)
     gone = answer_to(ctx, Stored, "remove_webhook", path=_path(webhook))
     if as_json:
         print_model(gone)

@@ -18,7 +18,8 @@ from dispatcher.web.models import Dispatch, DispatchControlled
 from dispatcher.web.routing import POOL_WAIT_S, Plain
 
 DISPATCH_SQL = """
-select update_id, incident_id, wave, state, paused_at, created_at, planned_at, completed_at
+select update_id, incident_id, wave, state, paused_at, created_at, planned_at, completed_at,
+       (select i.external_id from incident i where i.id = dispatch.incident_id) as external_id
 from dispatch where id = $1
 """
 OWN_DISPATCH_SQL = f"{DISPATCH_SQL} and {told_own('dispatch.update_id')}"
@@ -48,6 +49,7 @@ async def get_dispatch(call: Plain) -> Reply:
         id=public(DISPATCH, number),
         update_id=public(UPDATE, row["update_id"]),
         incident_id=public(INCIDENT, row["incident_id"]),
+        external_id=row["external_id"],
         wave=row["wave"],
         state=row["state"],
         paused=row["paused_at"] is not None,

@@ -90,11 +90,12 @@ class UpdateWithRenderings(Update):
 
 
 class Dispatch(BaseModel):
-    """One fan-out; `deliveries` counts them by status."""
+    """One fan-out; `deliveries` counts them by status. `external_id`: of its incident."""
 
     id: str
     update_id: str
     incident_id: str
+    external_id: str
     wave: int
     state: str
     paused: bool

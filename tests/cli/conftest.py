@@ -60,14 +60,17 @@ def shell() -> Iterator["subprocess.Popen[bytes]"]:
 def tidings(
     shell: "subprocess.Popen[bytes]", on_database: dict[str, str], tmp_path: Path
 ) -> Tidings:
-    """Run `tidings …` to its end; keywords replace or add environment variables."""
+    """Run `tidings …` to its end; `typed` at a terminal; keywords replace environment variables."""
 
-    def order(arguments: tuple[str, ...], stdin: bytes, variables: dict[str, str]) -> Result:
+    def order(
+        arguments: tuple[str, ...], stdin: bytes, typed: str | None, variables: dict[str, str]
+    ) -> Result:
         assert shell.stdin is not None
         assert shell.stdout is not None
         written = {
             "arguments": arguments,
             "stdin": stdin.decode("latin-1"),
+            "typed": typed,
             "environment": {**on_database, **variables},
             "folder": str(tmp_path),
         }
@@ -75,8 +78,10 @@ def tidings(
         shell.stdin.flush()
         return Result(**orjson.loads(shell.stdout.readline()))
 
-    async def run(*arguments: str, stdin: str | bytes = b"", **variables: str) -> Result:
+    async def run(
+        *arguments: str, stdin: str | bytes = b"", typed: str | None = None, **variables: str
+    ) -> Result:
         raw = stdin.encode() if isinstance(stdin, str) else stdin
-        return await asyncio.to_thread(order, arguments, raw, variables)
+        return await asyncio.to_thread(order, arguments, raw, typed, variables)
 
     return run

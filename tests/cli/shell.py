@@ -1,22 +1,41 @@
 """A process that runs one `tidings` command line after the other: what is dear is starting Python.
 
-Each line of standard input is a JSON object (arguments, environment, folder, stdin); each line of
-standard output the result. Nothing is replaced but the standard streams.
+Each line of standard input is a JSON object (arguments, environment, folder, stdin or typed); each line
+of standard output the result. Nothing is replaced but the standard streams.
 """
 
 import io
 import json
 import os
+import pty
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 from dispatcher.cli import main
 
+END_OF_INPUT = "\x04"
 
-def run(arguments: list[str], stdin: str) -> dict[str, object]:
-    out, err = io.StringIO(), io.StringIO()
+
+@contextmanager
+def terminal(typed: str) -> Iterator[io.TextIOWrapper]:
+    """A real one, on which somebody has typed this and then Ctrl-D."""
+    ours, theirs = pty.openpty()
+    os.write(ours, (typed + END_OF_INPUT).encode())
+    with open(theirs, encoding="utf-8") as opened:  # noqa: PTH123 - it has a number, no path
+        yield opened
+    os.close(ours)
+
+
+@contextmanager
+def file(stdin: str) -> Iterator[io.TextIOWrapper]:
     given = io.BytesIO(stdin.encode("latin-1"))  # bytes, as JSON can carry them
-    sys.argv, sys.stdin = ["tidings", *arguments], io.TextIOWrapper(given, encoding="utf-8")
+    yield io.TextIOWrapper(given, encoding="utf-8")
+
+
+def run(arguments: list[str]) -> dict[str, object]:
+    out, err = io.StringIO(), io.StringIO()
+    sys.argv = ["tidings", *arguments]
     code: object = 0
     with redirect_stdout(out), redirect_stderr(err):
         try:
@@ -33,5 +52,8 @@ if __name__ == "__main__":
         os.environ.clear()
         os.environ.update(order["environment"])
         os.chdir(order["folder"])
-        streams[1].write(json.dumps(run(order["arguments"], order["stdin"])) + "\n")
+        typed = order["typed"]
+        with file(order["stdin"]) if typed is None else terminal(typed) as sys.stdin:
+            done = run(order["arguments"])
+        streams[1].write(json.dumps(done) + "\n")
         streams[1].flush()

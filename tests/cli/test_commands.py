@@ -90,8 +90,8 @@ async def test_a_key_is_shown_once_and_can_be_revoked(tidings: Tidings) -> None:
     assert secret not in listed.out
     keys: Any = listed.json
     assert [(key["id"], key["scopes"]) for key in keys["data"]] == [(key_id, ["updates:write"])]
-    assert (await tidings("keys", "revoke", key_id)).code == 0
-    assert (await tidings("keys", "revoke", key_id)).code == 2
+    assert (await tidings("keys", "revoke", key_id, "--yes")).code == 0
+    assert (await tidings("keys", "revoke", key_id, "--yes")).code == 2
 
 
 async def filled(tidings: Tidings, folder: Path) -> None:
@@ -133,7 +133,7 @@ async def test_an_update_goes_from_a_file_into_a_dispatch_exactly_once(
     report = await tidings("report", "--json")
     found: Any = report.json
     assert (found["dispatch"], found["incident"]["external_id"]) == (sent["dispatch_id"], "INC-42")
-    stopped = await tidings("dispatch", "cancel", sent["dispatch_id"])
+    stopped = await tidings("dispatch", "cancel", sent["dispatch_id"], "--yes")
     assert (stopped.code, stopped.out) == (0, "0 withdrawn.\n")
 
 

@@ -5,10 +5,15 @@ from typing import Any
 
 import orjson
 import pytest
+from pydantic import SecretStr
 
+from channels.settings import SendGridSettings
+from dispatcher.app import running
+from dispatcher.config import Settings
 from dispatcher.db import Connection
 from tests.cli.conftest import Result, Tidings
 from tests.cli.test_manual import LEAVES
+from tests.flow.story import contact, plan_out, post, seed, update
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -33,12 +38,14 @@ GIVEN = {
     "ADDRESS": "ann@example.com",
     "EMAIL": "ann@example.com",
 }
+# Where there is no terminal, these need --yes; they cannot be taken back.
+ASKED = [verb for verb, leaf in LEAVES.items() if any("--yes" in p.opts for p in leaf.params)]
 NEEDED = {
     "verify": ("--ledger", "http://127.0.0.1:1"),
     "drafts edit": ("--set", "note=x"),
     "channels pause": ("--reason", "x"),
     "users create": ("--role", "viewer"),
-    "contacts erase": ("--yes",),
+    **dict.fromkeys(ASKED, ("--yes",)),
 }
 
 
@@ -121,6 +128,56 @@ async def test_without_its_schema_a_database_is_of_no_use(
         result = await tidings(*verb.split(), "--json")
         assert list(faults(verb, result, 3)) == []
         assert "tidings migrate" in result.err
+
+
+async def test_what_cannot_be_taken_back_is_not_done_where_nobody_can_be_asked(
+    tidings: Tidings,
+) -> None:
+    assert set(ASKED) == {
+        "contacts erase",
+        "dispatch cancel",
+        "drafts discard",
+        "drafts submit",
+        "keys revoke",
+        "sources remove",
+        "webhooks remove",
+    }
+    for verb in ASKED:
+        words = [word for word in arguments(verb) if word != "--yes"]
+        refused = await tidings(*words, TIDINGS_DATABASE__URL=NOWHERE)
+        assert (refused.code, "add --yes" in refused.err) == (2, True), verb
+
+
+async def test_what_cannot_be_taken_back_is_told_and_asked_at_a_terminal(
+    tidings: Tidings, settings: Settings
+) -> None:
+    mail = SendGridSettings(api_key=SecretStr("x"))
+    async with running(settings.model_copy(update={"sendgrid": mail})) as ctx:
+        await seed(ctx, [contact(n, "small") for n in range(2)])
+        accepted = await post(ctx, update(ctx))
+        await plan_out(ctx, accepted)
+        dispatch = ctx.signer.public_id("dsp", accepted.dispatch_id or 0)
+    made: Any = [
+        (await tidings("keys", "create", "ci", "--json")).json,
+        (await tidings("webhooks", "create", "https://example.com/", "--json")).json,
+    ]
+    await tidings("sources", "create", "alertmanager", "alerts")
+    for words, told in {
+        ("dispatch", "cancel", dispatch): "of INC-42: 2 messages.",
+        ("keys", "revoke", made[0]["id"]): "ends at once",
+        ("webhooks", "remove", made[1]["id"]): "Forget https://example.com/",
+        ("sources", "remove", "alerts"): "Forget alerts (alertmanager)",
+        ("contacts", "erase", "c1"): "Forget c1 for good",
+    }.items():
+        for typed in ("n\n", ""):
+            hesitating = await tidings(*words, typed=typed)
+            assert (hesitating.code, hesitating.out.strip()) == (1, ""), words
+            assert told in hesitating.err, words
+            assert "Nothing was changed." in hesitating.err
+        done = await tidings(*words, "--json", typed="y\n")
+        assert (done.code, bool(done.json)) == (0, True), done.err
+        gone = await tidings(*words, "--yes")
+        assert gone.code == 2, words
 
 
 def test_every_argument_has_a_word_for_it() -> None:

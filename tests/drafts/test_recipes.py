@@ -87,7 +87,7 @@ async def test_the_verbs_take_a_draft_from_the_list_to_the_customers(
     name = desk.path.rpartition("/")[2]
     listed: Any = (await tidings("drafts", "list", "--json")).json
     assert [row["id"] for row in listed["data"]] == [name]
-    refused = await tidings("drafts", "submit", name)
+    refused = await tidings("drafts", "submit", name, typed="y\n")
     assert (refused.code, "Nothing can leave without title" in refused.err) == (2, True)
     patch = "facts:\n  title: Some customers cannot check out\nseverity: P2\n"
     promise = body(ctx)["facts"]["next_update_by"]
@@ -117,16 +117,16 @@ async def test_the_verbs_take_a_draft_from_the_list_to_the_customers(
     assert "2 mails, 2 texts (2" in ahead.out
     assert "Stop e-mails" not in ahead.out, "nobody's link is no link"
     assert f"version: {made['version']}" in ahead.out.replace('"', "")
-    hesitating = await tidings("drafts", "submit", name, stdin="n\n")
+    hesitating = await tidings("drafts", "submit", name, typed="n\n")
     assert hesitating.code == 1
     assert "2 mails, 2 texts" in hesitating.err
-    sent = await tidings("drafts", "submit", name, "--json", stdin="y\n")
+    sent = await tidings("drafts", "submit", name, "--json", typed="y\n")
     assert sent.code == 0, sent.err
     again = await tidings("drafts", "submit", name, "--yes", "--version", made["version"])
     assert "It was sent before" in again.out
     other = await Desk.with_draft(api, body(ctx, incident={"external_id": "INC-7"}), "k2")
     name = other.path.rpartition("/")[2]
-    gone = await tidings("drafts", "discard", name, "--why", "noise")
+    gone = await tidings("drafts", "discard", name, "--why", "noise", "--yes")
     assert gone.out == f"Discarded {name}: noise.\n"
     assert "No draft waits" in (await tidings("drafts", "list")).out
     assert await ctx.pool.fetchval("select count(*) from dispatch") == 1

@@ -263,9 +263,9 @@ async def test_who_revokes_a_key_learns_which_came_from_it_and_are_good(
     ended = (await ada.call("DELETE", f"/v1/keys/{ids[0]}")).json
     assert ended["result"] == "removed"
     assert set(ended["successors"]) == {ids[1], ids[3]}
-    told = await tidings("keys", "revoke", ids[1])
+    told = await tidings("keys", "revoke", ids[1], "--yes")
     assert f"tidings keys revoke {ids[3]}" in told.out
-    last_told: Any = (await tidings("keys", "revoke", ids[3], "--json")).json
+    last_told: Any = (await tidings("keys", "revoke", ids[3], "--yes", "--json")).json
     assert last_told == {"result": "removed", "successors": []}
     again = (await ada.call("DELETE", f"/v1/keys/{ids[0]}")).json
     assert again == {"result": "unchanged", "successors": []}

@@ -57,7 +57,7 @@ async def test_a_receiver_is_made_tested_looked_at_rotated_stopped_and_removed(
     assert "person" in shown.out
     assert "disabled (person)" in (await tidings("webhooks", "list")).out
     await tidings("webhooks", "enable", webhook)
-    assert "is removed" in (await tidings("webhooks", "remove", webhook)).out
+    assert "is removed" in (await tidings("webhooks", "remove", webhook, "--yes")).out
     assert "Nobody is told" in (await tidings("webhooks", "list")).out
     actors = await ctx.pool.fetch("select distinct actor from audit where action like 'webhook.%'")
     assert [row["actor"] for row in actors] == ["cli"]
