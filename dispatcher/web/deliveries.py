@@ -147,8 +147,8 @@ _ReasonWord: TypeAlias = Annotated[
 class DeliveryQuery(PageQuery):
     """`status`, `reason`: only what is one of these; commas stand between several.
 
-    `account`, `contact`: by your id of it; one that is not known here is 404. `segment`: that of the
-    wording, `public` for the public post.
+    `account`, `contact`: by your id of it; one that is not known here is 404. Who was moved to another
+    account since is not found by the former. `segment`: that of the wording, `public` for the public post.
     """
 
     channel: ChannelKind | None = None
