@@ -97,10 +97,10 @@ def resume(ctx: typer.Context, channel: Which, as_json: Json = False) -> None:
 
 
 def _state(channel: ChannelView, sender: Sender) -> str:
-    if not channel.configured:
-        return "not configured: its deliveries are unreachable"
     told = [_paused(channel.pause)] if channel.pause else []
-    if sender.paused_until:
+    if not channel.configured:
+        told.append("not configured: its deliveries are unreachable")
+    elif sender.paused_until:
         told.append(f"stopped until {sender.paused_until:%H:%M:%S} UTC ({sender.paused_why})")
     elif channel.health is ChannelHealth.PROBATION:
         told.append("on probation")

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from dispatcher.cli.base import Exit, Failure
 from dispatcher.cli.syntax import UnreadableError, line_of, parsed
-from dispatcher.rules.problem import FieldProblem
+from dispatcher.rules.problem import FieldProblem, RefusedError
 from dispatcher.web.answers import WebRefusedError
 from dispatcher.web.reading import BODY_LIMIT, as_body, refuse_unstorable
 
@@ -72,9 +72,19 @@ def read_model(file: str, model: type[B], **over: Any) -> B:
     try:
         return as_body(value, model)
     except WebRefusedError as refused:
-        raise Failure(
-            Exit.USAGE, f"{name} cannot be taken:", *(_told(text, one) for one in refused.problems)
-        ) from None
+        raise _in_lines(name, text, refused) from None
+
+
+def in_its_lines(file: str, refused: RefusedError) -> Failure:
+    """A refusal of what stands in a file, with the line of each mistake."""
+    return _in_lines(_name(file), read_text(file), refused)
+
+
+def _in_lines(name: str, text: str, refused: RefusedError) -> Failure:
+    if not refused.problems:
+        return Failure(Exit.USAGE, f"{refused.title.rstrip('.')}.")
+    told = (_told(text, one) for one in refused.problems)
+    return Failure(Exit.USAGE, f"{name} cannot be taken:", *told)
 
 
 def _told(text: str, problem: FieldProblem) -> str:

@@ -9,10 +9,11 @@ import typer
 from dispatcher.cli.asking import answer_to
 from dispatcher.cli.base import COMMAND_LINE, Exit, Failure, Json, print_json, within
 from dispatcher.cli.document import read_document
+from dispatcher.cli.editor import by_editor
 from dispatcher.cli.listing import Cursor, Limit, print_fields, print_model, print_rows, when
 from dispatcher.cli.looking import print_preview, summed_up
-from dispatcher.cli.plain import say
-from dispatcher.cli.sure import Yes, make_sure
+from dispatcher.cli.plain import plain, say
+from dispatcher.cli.sure import Yes, at_a_terminal, make_sure
 from dispatcher.context import Context
 from dispatcher.stages.accept import DraftPatch
 from dispatcher.stages.accept.body import SeverityName
@@ -121,10 +122,38 @@ def edit(
     version: Version = None,
     as_json: Json = False,
 ) -> None:
-    """Change what is given, the rest stays. What stood there before is kept."""
+    """Change what is given, or what you change in your $EDITOR. What stood there before is kept."""
+    if file is None and not given and at_a_terminal():
+        _edit_by_hand(ctx, draft, version, as_json=as_json)
+        return
     patch = as_body(_patch(file, given or []), DraftPatch)
     made = within(ctx, lambda built: _decider(built, draft, version).edit(patch))
     _print_draft(made, as_json=as_json)
+
+
+def _edit_by_hand(ctx: typer.Context, draft: str, version: str | None, *, as_json: bool) -> None:
+    found = answer_to(ctx, Draft, "get_draft", path={"update_id": draft})
+    seen = version or etag_of(found)
+
+    def apply(changed: dict[str, Any]) -> Draft:
+        patch = as_body(changed, DraftPatch)
+        return within(ctx, lambda built: _decider(built, draft, seen).edit(patch))
+
+    everything = found.model_dump(mode="json")
+    shown = {name: everything[name] for name in DraftPatch.model_fields}
+    made = by_editor(shown, above=_above(found), name=draft, apply=apply)
+    if made is None:
+        say("Nothing was changed.", err=True)
+    _print_draft(made or found, as_json=as_json)
+
+
+def _above(found: Draft) -> str:
+    lines = (
+        f"{found.id}, of {found.external_id}. Save it and leave the editor: what you changed is changed.",
+        "A line that you take out stays as it was; null removes a fact.",
+        f"Missing before it can leave: {', '.join(found.missing) or 'nothing'}.",
+    )
+    return "".join(f"# {plain(line)}\n".replace("\r", " ") for line in lines) + "\n"
 
 
 @app.command("preview")

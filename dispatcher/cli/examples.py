@@ -61,6 +61,7 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "send": "tidings send update.yaml --wait",
     "drafts list": "tidings drafts list",
     "drafts show": "tidings drafts show upd_…",
+    "drafts edit": "tidings drafts edit upd_… --set severity=P1 --set facts.impact=…",
     "drafts submit": "tidings drafts submit upd_…",
     "dispatch list": "tidings dispatch list --state sending",
     "dispatch show": "tidings dispatch show",

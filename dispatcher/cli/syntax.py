@@ -12,6 +12,7 @@ import yaml
 
 _MOST_VALUES: Final = 100_000
 """Far above the largest audience the API takes, and far below what aliases of aliases grow to."""
+_NEVER_FOLDED: Final = 1_000_000
 _TAGS: Final = frozenset(
     f"tag:yaml.org,2002:{name}"
     for name in ("null", "bool", "int", "float", "str", "seq", "map", "merge")
@@ -115,6 +116,27 @@ for _tag, _shape, _first in (
 ):
     _Loader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_shape})$"), _first
+    )
+
+
+class _Dumper(yaml.SafeDumper):
+    """What it writes without quotes, the loader reads as text."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+    def text(self, value: str) -> yaml.ScalarNode:
+        """Several lines as lines."""
+        style = "|" if "\n" in value else None
+        return self.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.text)
+
+
+def as_yaml(value: Any) -> str:
+    """JSON values as YAML that `parsed` reads as the same, in their order."""
+    return yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_NEVER_FOLDED
     )
 
 

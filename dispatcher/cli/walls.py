@@ -28,6 +28,15 @@ select wall_gap() as gap, walled_role() as role, pg_get_userbyid(relowner) as ow
 from pg_class left join pg_roles r on r.rolname = walled_role()
 where pg_class.oid = 'account'::regclass
 """
+# Most likely granted to everybody, and so to the role too.
+BEYOND_SQL: Final = """
+select coalesce(array_agg(distinct c.relname::text order by c.relname::text), '{}')
+from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
+  and has_column_privilege(walled_role(), c.oid, a.attnum, 'select')
+  and not exists (select from walled_reads() r where r.place::regclass = c.oid
+                  and (r.names is null or a.attname = any(r.names)))
+"""
 _SHOWN: Final = 3
 
 
@@ -60,8 +69,9 @@ async def wall(conn: Connection) -> Finding:
     """Whether the database keeps other customers' data from account managers."""
     row = await one_row(conn, WALL_SQL)
     role = row["role"]
+    mark = Mark.WRONG if row["wanted"] else Mark.NOTE
     if not row["gap"]:
-        return Finding("account managers", Mark.RIGHT, f"see their own accounts only, as {role}")
+        return await _no_more(conn, role, mark)
     steps = [
         *([f"create role {role} nologin"] if row["missing"] else []),
         *_less(role, row["super"], row["bypass"], row["login"]),
@@ -72,8 +82,21 @@ async def wall(conn: Connection) -> Finding:
         f"As an administrator of the server: {'; '.join(steps)}; "
         "then run tidings migrate again. Until then account managers are refused."
     )
-    mark = Mark.WRONG if row["wanted"] else Mark.NOTE
     return Finding("account managers", mark, row["gap"], mend)
+
+
+async def _no_more(conn: Connection, role: str, mark: Mark) -> Finding:
+    """Whether the role, which has what it needs, has nothing else."""
+    beyond = await conn.fetchval(BEYOND_SQL)
+    if not beyond:
+        return Finding("account managers", Mark.RIGHT, f"see their own accounts only, as {role}")
+    more = f" and {len(beyond) - _SHOWN} more" if len(beyond) > _SHOWN else ""
+    detail = f"the role may read more than it should: {', '.join(beyond[:_SHOWN])}{more}"
+    mend = (
+        f"As an administrator of the server: revoke select on {', '.join(beyond)} from public, {role}; "
+        "then run tidings migrate again."
+    )
+    return Finding("account managers", mark, detail, mend)
 
 
 def _less(role: str, superuser: bool, bypass: bool, login: bool) -> Iterator[str]:
