@@ -2,10 +2,14 @@
 
 The intent would withdraw it as well, but only after its moment was reserved: after an outage, a backlog
 of older updates would take as much of the flow as the newest gets.
+
+Nothing ends before the newer one has begun to leave: it may yet be cancelled, as if it had never been, and
+what it would have replaced is then all that anybody is told. Until then older ones stand behind it.
 """
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
@@ -20,13 +24,26 @@ from dispatcher.rules.states import STATUS_COUNT, DeliveryState, Shown, SliceSta
 # One slice in any case.
 MOST_PEOPLE = 2_000
 
+# Of the updates after these, in the same incidents, those that have a moment by that channel or had one;
+# `has_begun`: something of it may have left.
+LEADING_SQL = f"""
+select distinct n.id, exists (
+    select from dispatch d join slice t on t.dispatch_id = d.id
+    where d.update_id = n.id and t.channel = $2 and t.intent_at is not null) as has_begun
+from incident_update o
+join incident_update n on n.incident_id = o.incident_id and n.id > o.id and n.state in ('approved', 'planned')
+where o.id = any($1::bigint[]) and exists (
+    select from dispatch d join slice t on t.dispatch_id = d.id
+    where d.update_id = n.id and t.channel = $2
+      and (t.intent_at is not null or t.state = {SliceState.RELEASED:d}))
+"""
 # Of each slice the first undecided one tells whether to look at all of them: a slice that was looked at,
 # and waits for people whom no newer update reaches, is not looked through at every turn.
 SPOKEN_FOR_SQL = f"""
 select s.id, newer.ids as newer from slice s
 cross join lateral (
     select array(select n.id from incident_update n where n.incident_id = s.incident_id
-                 and n.id > s.update_id and n.state in ('approved', 'planned')) as ids) newer
+                 and n.id > s.update_id and n.id = any($2::bigint[])) as ids) newer
 cross join lateral (
     select d.endpoint_id from delivery d
     where d.update_id = s.update_id and d.channel = s.channel and d.purpose = s.purpose
@@ -65,26 +82,38 @@ where id = any($1::bigint[])
 """
 
 
-async def overtake(conn: Connection, waiting: Sequence[asyncpg.Record], now: datetime) -> set[int]:
-    """End what newer updates speak for of the first waiting slices; returns the ids of all such slices.
+@dataclass(frozen=True, slots=True)
+class Overtaken:
+    """`aside`: slices that get no moment in this turn. `has_ended`: some of it is over, perhaps not all."""
 
-    They are to be left alone in this turn: most have ended or will, a few are for fewer people than it
-    seemed. The caller holds the sender, and looks again when there were any.
+    aside: frozenset[int] = frozenset()
+    has_ended: bool = False
+
+
+async def overtake(conn: Connection, waiting: Sequence[asyncpg.Record], now: datetime) -> Overtaken:
+    """End what newer updates on their way speak for, as far as a turn has time for it.
+
+    The caller holds the sender, gives the rest its moments, and looks again when something ended.
     """
     rows = {row["id"]: row for row in waiting if row["overtaken"]}
     if not rows:
-        return set()
-    found = await conn.fetch(SPOKEN_FOR_SQL, list(rows))
+        return Overtaken()
+    updates = {row["update_id"] for row in rows.values()}
+    ahead = await conn.fetch(LEADING_SQL, list(updates), waiting[0]["channel"])
+    begun = {row["id"] for row in ahead if row["has_begun"]}
+    # Who has its turn now goes before those that it may replace. One that is stopped stands in nobody's way.
+    leading = {row["id"] for row in ahead} | {row["update_id"] for row in waiting}
+    found = await conn.fetch(SPOKEN_FOR_SQL, list(rows), list(leading))
     moves: dict[int, Counter[int]] = {}
     over = []
     people = 0
     for one in found:
-        row = rows[one["id"]]
-        people += row["n"]
-        if moves and people > MOST_PEOPLE:
-            break
+        row, newer = rows[one["id"]], begun.intersection(one["newer"])
+        people += row["n"] if newer else 0
+        if not newer or (moves and people > MOST_PEOPLE):
+            continue
         place = (row["update_id"], row["channel"], row["purpose"], row["endpoint_ids"], row["id"])
-        ended = await one_row(conn, END_SQL, *place, one["newer"], now)
+        ended = await one_row(conn, END_SQL, *place, list(newer), now)
         n = ended["replaced"]
         moves[row["id"]] = Counter({Shown.QUEUED: -n, Shown.SUPERSEDED: n})
         if ended["left_over"] == 0:
@@ -92,4 +121,5 @@ async def overtake(conn: Connection, waiting: Sequence[asyncpg.Record], now: dat
     if moves:
         await conn.execute(CLOSE_SQL, over, now)
         await tally.add(conn, moves, STATUS_COUNT)
-    return {row["id"] for row in found}
+    has_ended = any(move[Shown.SUPERSEDED] for move in moves.values())
+    return Overtaken(frozenset(row["id"] for row in found), has_ended)

@@ -138,13 +138,15 @@ async def release(conn: Connection, ctx: Context, sender_id: int) -> bool:
     retries = turn.retries.allows(now.timestamp())
     first, lower = await _candidates(conn, sender_id, now, retries=retries)
     replaced = await overtake(conn, [*first, *lower], now)
-    first, lower = ([row for row in lane if row["id"] not in replaced] for lane in (first, lower))
+    first, lower = (
+        [row for row in lane if row["id"] not in replaced.aside] for lane in (first, lower)
+    )
     if sender["trips"]:
         first, lower = await probe(conn, sender, [*first, *lower], now), []
     states = _decide(turn, first, lower, limits, states, now)
     await expire(conn, turn.stale, now)
     await _write(conn, sender_id, turn, limits, states)
-    return bool(replaced)
+    return replaced.has_ended
 
 
 async def _candidates(
