@@ -99,6 +99,14 @@ async def test_without_the_wall_nobody_is_served_and_doctor_says_how_to_raise_it
             assert "login" in more or not await _is_served(pool)
             await _do_as_told(admin, found)
             assert (await _looked_at(pool)).mark is Mark.RIGHT
+        for more in ("webhook_secret", "slice", "all tables in schema public"):
+            await pool.execute(f"grant select on {more} to public")
+            found = await _looked_at(pool)
+            assert found.mark is Mark.WRONG
+            assert "may read more than it should: " in found.detail
+            await pool.execute(_told(found))
+            assert (await _looked_at(pool)).mark is Mark.RIGHT
+        assert await _is_served(pool)
         await admin.execute(f"grant pg_read_all_data to {role}")
         await _do_as_told(admin, await _looked_at(pool))
         assert (await _looked_at(pool)).mark is Mark.RIGHT
@@ -131,9 +139,12 @@ async def test_doctor_finds_tables_that_are_not_ours_or_keep_no_policy(
 
 
 async def _do_as_told(admin: Connection, found: Finding) -> None:
+    await admin.execute(_told(found))
+
+
+def _told(found: Finding) -> str:
     """To the letter, as far as it is said in SQL."""
-    told = found.mend.partition("As an administrator of the server: ")[2].partition("; then run")[0]
-    await admin.execute(told)
+    return found.mend.partition("As an administrator of the server: ")[2].partition("; then run")[0]
 
 
 async def test_who_may_make_roles_makes_one_for_all_their_installations_at_once(
