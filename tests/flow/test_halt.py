@@ -87,8 +87,10 @@ async def test_a_pause_that_is_committed_while_an_intent_waits_for_a_lock_is_obe
     async with ctx.pool.acquire() as person:
         lock = person.transaction()
         await lock.start()
-        # As somebody who is about to cancel it, and then does not.
+        # As somebody who is about to cancel it, and then does not; and as a claim under way holds its slice,
+        # which a pause then does not take back.
         await person.execute("select from dispatch for update")
+        await person.execute("select from slice for key share")
         sending = asyncio.create_task(send.run(ctx, slice_id))
 
         async def waits() -> bool:
@@ -98,6 +100,7 @@ async def test_a_pause_that_is_committed_while_an_intent_waits_for_a_lock_is_obe
 
         await eventually(waits, what="the intent waits")
         assert await halt(ctx, SMS)
+        assert await states(ctx, SMS) == {SliceState.RELEASED}
         await lock.rollback()
     await sending
     assert len(sandbox.ledger) == 0
