@@ -315,7 +315,7 @@ def _say_how_to_use(home: House, key: str, user: str) -> None:
     _say_what_to_export(home)
     say("tidings report")
     say("tidings report --link           # the page for an account manager, to open in a browser")
-    say("tidings account acct-020")
+    say("tidings accounts deliveries acct-020")
     say(f"tidings verify --ledger {home.sandbox_url}")
     say("\nPost an update yourself:\n")
     say(CURL.format(url=home.url, key=key))

@@ -47,7 +47,7 @@ OrNewest = Annotated[
 
 def register(parent: typer.Typer) -> None:
     """Add the groups."""
-    parent.add_typer(app, name="dispatch")
+    parent.add_typer(app, name="dispatches")
     parent.add_typer(deliveries_app, name="deliveries")
 
 

@@ -4,23 +4,23 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 BAD_DAY: Final[Mapping[str, Sequence[str]]] = {
-    "See how far it is": ("tidings watch", "tidings dispatch show"),
+    "See how far it is": ("tidings watch", "tidings dispatches show"),
     "Hold what has not left, let it go on": (
-        "tidings dispatch pause dsp_…",
-        "tidings dispatch resume dsp_…",
+        "tidings dispatches pause dsp_…",
+        "tidings dispatches resume dsp_…",
     ),
     "Let no more texts leave, of any dispatch, until somebody has looked": (
         'tidings channels pause sms --reason "…"',
         "tidings channels resume sms",
     ),
-    "Withdraw what has not left": ("tidings dispatch cancel dsp_…",),
+    "Withdraw what has not left": ("tidings dispatches cancel dsp_…",),
     "Correct what was said: what a later update leaves out stays": ("tidings send update.yaml",),
     "See who has not been told, and whom to call": (
-        "tidings dispatch accounts --standing not_told",
+        "tidings dispatches accounts --standing not_told",
         "tidings report",
     ),
     "See what failed, and why": ("tidings deliveries list --status failed",),
-    "See what one customer was told": ("tidings account acme",),
+    "See what one customer was told": ("tidings accounts deliveries acme",),
     "See why a channel stands still": ("tidings channels", "tidings doctor"),
     "Finish a draft, look at it, send it": (
         "tidings drafts edit upd_… --set facts.impact=…",
@@ -41,7 +41,7 @@ BAD_DAY: Final[Mapping[str, Sequence[str]]] = {
     "Hand the result on": (
         "tidings report --link",
         "tidings report --xlsx report.xlsx",
-        "tidings exports make --format csv",
+        "tidings exports create --format csv",
     ),
     "See who did what": ("tidings audit",),
 }
@@ -63,14 +63,14 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "drafts show": "tidings drafts show upd_…",
     "drafts edit": "tidings drafts edit upd_… --set severity=P1 --set facts.impact=…",
     "drafts submit": "tidings drafts submit upd_…",
-    "dispatch list": "tidings dispatch list --state sending",
-    "dispatch show": "tidings dispatch show",
-    "dispatch accounts": "tidings dispatch accounts --standing not_told",
-    "dispatch cancel": "tidings dispatch cancel dsp_…",
-    "dispatch pause": "tidings dispatch pause dsp_…",
-    "dispatch resume": "tidings dispatch resume dsp_…",
+    "dispatches list": "tidings dispatches list --state sending",
+    "dispatches show": "tidings dispatches show",
+    "dispatches accounts": "tidings dispatches accounts --standing not_told",
+    "dispatches cancel": "tidings dispatches cancel dsp_…",
+    "dispatches pause": "tidings dispatches pause dsp_…",
+    "dispatches resume": "tidings dispatches resume dsp_…",
     "deliveries list": "tidings deliveries list --channel sms",
-    "exports make": "tidings exports make --format xlsx",
+    "exports create": "tidings exports create --format xlsx",
     "exports show": "tidings exports show exp_…",
     "exports fetch": "tidings exports fetch exp_… deliveries.xlsx",
     "incidents list": "tidings incidents list",
@@ -79,7 +79,7 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "updates show": "tidings updates show upd_…",
     "watch": "tidings watch --proofs 60",
     "report": "tidings report --link --account acme",
-    "account": "tidings account acme",
+    "accounts deliveries": "tidings accounts deliveries acme",
     "verify": "tidings verify --ledger http://127.0.0.1:8090",
     "demo": "tidings demo --keep",
     "banner-token": "tidings banner-token user-0042 acme",
@@ -128,7 +128,7 @@ ENDS_WITH_1: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         (
             "contacts erase",
-            "dispatch cancel",
+            "dispatches cancel",
             "drafts discard",
             "drafts submit",
             "keys revoke",

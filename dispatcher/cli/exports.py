@@ -36,8 +36,8 @@ def register(parent: typer.Typer) -> None:
     parent.add_typer(app, name="exports")
 
 
-@app.command("make")
-def make(
+@app.command("create")
+def create(
     ctx: typer.Context,
     dispatch: OrNewest = None,
     kind: Annotated[Literal["csv", "xlsx"], typer.Option("--format", help="Of the file.")] = "csv",

@@ -27,6 +27,8 @@ your installation.
 - **`--json`** prints one JSON value, the same that the API answers; words for people go to standard error
   or nowhere. `watch` and `intake tail` print a line for each thing that happens.
 - **Lists** show 50 at once; `--limit` takes up to 200, and `--cursor` goes on where a page ended.
+- **Groups** are called as what they hold, several of it; `list`, `show`, `create`, `change` and `remove` do the
+  same in each. `set` creates or changes.
 - **Names and addresses** of people are masked unless `--addresses` is given.
 - **What cannot be taken back** is done after saying what will happen, and asking; `--yes` does not ask. Where
   there is no terminal nobody can be asked: there it needs `--yes`.

@@ -5,12 +5,16 @@ from typing import Annotated, Any
 import typer
 
 from dispatcher.cli.asking import answer_to
-from dispatcher.cli.base import Exit, Failure, Json
+from dispatcher.cli.base import Exit, Failure, Json, console
 from dispatcher.cli.document import read_document
+from dispatcher.cli.draw import draw_account
 from dispatcher.cli.listing import (
     Addresses,
     Cursor,
     Limit,
+    Since,
+    Until,
+    in_a_zone,
     print_fields,
     print_model,
     print_rows,
@@ -18,6 +22,7 @@ from dispatcher.cli.listing import (
 )
 from dispatcher.cli.plain import say
 from dispatcher.cli.sure import Yes, make_sure
+from dispatcher.stages.report import AccountDeliveries
 from dispatcher.web.customer_lists import AccountLines, ComponentLines, ContactLines
 from dispatcher.web.customer_models import Account, Component, Contact, Stored
 
@@ -88,7 +93,41 @@ def show_account(
         return
     usage = [f"{item.component} {item.region}".strip() for item in found.usage]
     print_fields(found.model_dump() | {"usage": usage})
-    say(f"\nWhat it was told:  tidings account {found.external_id}")
+    say(f"\nWhat it was told:  tidings accounts deliveries {found.external_id}")
+
+
+@accounts_app.command("deliveries")
+def account_deliveries(
+    ctx: typer.Context,
+    account: AccountId,
+    *,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int, typer.Option(help="How many updates.", min=1, max=200)] = 5,
+    cursor: Cursor = None,
+    addresses: Addresses = False,
+    as_json: Json = False,
+) -> None:
+    """What one customer got, when, and whether it arrived; newest first."""
+    query = {
+        "since": in_a_zone(since),
+        "until": in_a_zone(until),
+        "limit": limit,
+        "cursor": cursor,
+    }
+    path = {"external_id": account}
+    found = answer_to(
+        ctx,
+        AccountDeliveries,
+        "list_account_deliveries",
+        path=path,
+        query=query,
+        addresses=addresses,
+    )
+    if as_json:
+        print_model(found)
+    else:
+        draw_account(console(), found)
 
 
 @accounts_app.command("set")

@@ -1,4 +1,4 @@
-"""What became of it: report, account, verify."""
+"""What became of it: report, verify."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -10,17 +10,14 @@ import aiohttp
 import orjson
 import typer
 
-from dispatcher.cli.asking import answer_to
 from dispatcher.cli.base import Exit, Failure, Json, console, number_of, print_json, within
-from dispatcher.cli.draw import NOTHING_YET, draw_account, draw_report
-from dispatcher.cli.listing import Since, Until, in_a_zone, print_model
+from dispatcher.cli.draw import NOTHING_YET, draw_report
 from dispatcher.cli.newest import print_nothing_yet
 from dispatcher.cli.plain import counted, say
 from dispatcher.context import Context
 from dispatcher.db import Connection
 from dispatcher.stages.report import (
     DIFFERENCES,
-    AccountDeliveries,
     Differences,
     DispatchReport,
     dispatch_report,
@@ -51,7 +48,6 @@ ReadPii = Annotated[bool, typer.Option("--addresses", help="Show names and addre
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command("report")(report)
-    app.command("account")(account)
     app.command("verify")(verify)
 
 
@@ -110,7 +106,9 @@ async def _number(built: Context, conn: Connection, dispatch: str | None) -> int
 
 def _check_link(link: bool, only: str | None) -> None:
     if only is not None and not link:
-        raise Failure(Exit.USAGE, "--account goes with --link; see also: tidings account ACCOUNT")
+        raise Failure(
+            Exit.USAGE, "--account goes with --link; see also: tidings accounts deliveries ACCOUNT"
+        )
 
 
 def _print_link(made: Link, as_json: bool) -> None:
@@ -166,39 +164,6 @@ async def _write_workbook(
         except OSError as error:
             raise Failure(Exit.USAGE, f"{path} cannot be written: {error.strerror}") from None
     say(f"{counted(rows, 'delivery', 'deliveries')} in {path}", err=True)
-
-
-def account(
-    ctx: typer.Context,
-    external_id: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Your id of the account.")],
-    *,
-    since: Since = None,
-    until: Until = None,
-    limit: Annotated[int, typer.Option(help="How many updates.", min=1, max=200)] = 5,
-    cursor: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
-    addresses: ReadPii = False,
-    as_json: Json = False,
-) -> None:
-    """What one customer got, when, and whether it arrived; newest first."""
-    query = {
-        "since": in_a_zone(since),
-        "until": in_a_zone(until),
-        "limit": limit,
-        "cursor": cursor,
-    }
-    path = {"external_id": external_id}
-    found = answer_to(
-        ctx,
-        AccountDeliveries,
-        "list_account_deliveries",
-        path=path,
-        query=query,
-        addresses=addresses,
-    )
-    if as_json:
-        print_model(found)
-    else:
-        draw_account(console(), found)
 
 
 def verify(

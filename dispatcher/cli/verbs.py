@@ -53,7 +53,7 @@ VERBS: Final = {
         "Send an update: the body of POST /v1/updates, as YAML or JSON. Sending it twice sends it once.",
     ),
     "drafts": Verb("drafts", "What waits for somebody to write, send or discard it."),
-    "dispatch": Verb(
+    "dispatches": Verb(
         "dispatches", "One update on its way: look at it, pause, resume or cancel it."
     ),
     "deliveries": Verb("dispatches", "Each message of a dispatch and what became of it."),
@@ -65,9 +65,6 @@ VERBS: Final = {
         "Follow a dispatch until it is over; --json prints a line whenever something has moved.",
     ),
     "report": Verb("reports", "Who was told, how fast, what failed and whom to call."),
-    "account": Verb(
-        "reports", "What one customer got, when, and whether it arrived; newest first."
-    ),
     "verify": Verb(
         "reports",
         "Compare every delivery with what the sandbox really accepted. Exit code 1 on any difference.",
@@ -104,9 +101,9 @@ VERBS: Final = {
 }
 
 PANELS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Tell customers": ("send", "drafts", "audience", "watch", "dispatch"),
+    "Tell customers": ("send", "drafts", "audience", "watch", "dispatches"),
     "See what became of it": (
-        *("incidents", "updates", "deliveries", "account", "report", "exports", "verify"),
+        *("incidents", "updates", "deliveries", "report", "exports", "verify"),
     ),
     "Customers": (*("import", "accounts", "contacts", "components", "segments", "suppressions"),),
     "Other systems": ("sources", "intake", "webhooks", "banner-token"),
@@ -128,6 +125,12 @@ PANELS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What the verbs are for, in the order in which they are listed."""
 
+RENAMED: Final[Mapping[str, tuple[str, ...]]] = {
+    "dispatch": ("dispatches",),
+    "account": ("accounts", "deliveries"),
+}
+"""What verbs were called in 0.1, and are called now; scripts go on, nobody else is told of them."""
+
 
 class Verbs(TyperGroup):
     """Lists the verbs from the table, and finds the real one when it is called."""
@@ -142,6 +145,10 @@ class Verbs(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The name, the command and what is left of `args`. Ends with usage when there is no such verb."""
+        if args and args[0] in RENAMED:
+            words = RENAMED[args[0]]
+            typer.echo(f"`tidings {args[0]}` is called `tidings {' '.join(words)}` now.", err=True)
+            args = [*words, *args[1:]]
         name, _, left = super().resolve_command(ctx, args)
         return name, real_command(name) if name else None, left
 

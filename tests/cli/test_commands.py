@@ -133,7 +133,7 @@ async def test_an_update_goes_from_a_file_into_a_dispatch_exactly_once(
     report = await tidings("report", "--json")
     found: Any = report.json
     assert (found["dispatch"], found["incident"]["external_id"]) == (sent["dispatch_id"], "INC-42")
-    stopped = await tidings("dispatch", "cancel", sent["dispatch_id"], "--yes")
+    stopped = await tidings("dispatches", "cancel", sent["dispatch_id"], "--yes")
     assert (stopped.code, stopped.out) == (0, "0 withdrawn.\n")
 
 

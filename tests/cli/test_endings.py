@@ -48,7 +48,7 @@ def test_ctrl_c_ends_with_a_word_and_130(tmp_path: Path) -> None:
         ("tidings incidents ", ["list", "show"]),
         ("tidings incidents list --sta", ["--state", "--status"]),
         ("tidings incidents list --state ", ["open", "resolved", "all"]),
-        ("tidings exports make --format ", ["csv", "xlsx"]),
+        ("tidings exports create --format ", ["csv", "xlsx"]),
     ],
 )
 async def test_a_shell_completes_groups_verbs_options_and_choices(
@@ -83,7 +83,7 @@ async def test_nothing_is_said_in_words(tidings: Tidings) -> None:
     for verb in (
         *customers,
         "incidents",
-        "dispatch",
+        "dispatches",
         "drafts",
         "keys",
         "sources",
@@ -94,6 +94,11 @@ async def test_nothing_is_said_in_words(tidings: Tidings) -> None:
         assert (said.code, said.out.strip()[-1:].isspace()) == (0, False)
         assert said.out.startswith(("No ", "There is no ", "Nobody "))
     assert (await tidings("audit")).out.startswith("Nothing ")
-    for words in (("dispatch", "show"), ("deliveries", "list"), ("exports", "make"), ("watch",)):
+    for words in (
+        ("dispatches", "show"),
+        ("deliveries", "list"),
+        ("exports", "create"),
+        ("watch",),
+    ):
         assert "No update has been sent yet" in (await tidings(*words)).out
         assert (await tidings(*words, "--json")).json is None

@@ -135,7 +135,7 @@ async def test_what_cannot_be_taken_back_is_not_done_where_nobody_can_be_asked(
 ) -> None:
     assert set(ASKED) == {
         "contacts erase",
-        "dispatch cancel",
+        "dispatches cancel",
         "drafts discard",
         "drafts submit",
         "keys revoke",
@@ -163,7 +163,7 @@ async def test_what_cannot_be_taken_back_is_told_and_asked_at_a_terminal(
     ]
     await tidings("sources", "create", "alertmanager", "alerts")
     for words, told in {
-        ("dispatch", "cancel", dispatch): "of INC-42: 2 messages.",
+        ("dispatches", "cancel", dispatch): "of INC-42: 2 messages.",
         ("keys", "revoke", made[0]["id"]): "ends at once",
         ("webhooks", "remove", made[1]["id"]): "Forget https://example.com/",
         ("sources", "remove", "alerts"): "Forget alerts (alertmanager)",

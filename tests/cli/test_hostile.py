@@ -38,7 +38,7 @@ values (now(), 'cli', $1, $1, jsonb_build_object('disabled', jsonb_build_array(t
 NAMES: Final = (
     "accounts list",
     "accounts show",
-    "account",
+    "accounts deliveries",
     "audit",
     "components list",
     "components show",

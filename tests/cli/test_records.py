@@ -126,7 +126,7 @@ async def test_a_file_of_deliveries_is_whole_or_not_there(
     async with running(settings) as ctx:
         await seed(ctx, [contact(n, "small") for n in range(3)])
         await plan_out(ctx, await post(ctx, update(ctx)))
-        made: Any = (await tidings("exports", "make", "--json")).json
+        made: Any = (await tidings("exports", "create", "--json")).json
         await run_export(ctx, await conn.fetchval("select id from export"))
     (tmp_path / "old.csv").write_text("what was there")
     (tmp_path / "folder").mkdir()

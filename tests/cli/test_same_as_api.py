@@ -26,15 +26,15 @@ SAME = {
     "/v1/incidents/{inc}": "incidents show {name}",
     "/v1/incidents/{inc}/updates": "updates list {inc}",
     "/v1/updates/{upd}": "updates show {upd}",
-    "/v1/dispatches?state=sending": "dispatch list --state sending",
-    "/v1/dispatches/{dsp}": "dispatch show",
+    "/v1/dispatches?state=sending": "dispatches list --state sending",
+    "/v1/dispatches/{dsp}": "dispatches show",
     "/v1/dispatches/{dsp}/deliveries?limit=3": "deliveries list --limit 3",
     "/v1/dispatches/{dsp}/deliveries?channel=sms": "deliveries list {dsp} --channel sms",
-    "/v1/dispatches/{dsp}/accounts?search=sma": "dispatch accounts --search sma",
+    "/v1/dispatches/{dsp}/accounts?search=sma": "dispatches accounts --search sma",
     "/v1/accounts?limit=1": "accounts list --limit 1",
     "/v1/accounts?segment=smb": "accounts list --segment smb",
     "/v1/accounts/small": "accounts show small",
-    "/v1/accounts/small/deliveries?limit=5": "account small",
+    "/v1/accounts/small/deliveries?limit=5": "accounts deliveries small",
     "/v1/contacts": "contacts list",
     "/v1/contacts?account=small&limit=2": "contacts list --account small --limit 2",
     "/v1/contacts/c1": "contacts show c1",
@@ -131,8 +131,8 @@ async def test_an_incident_is_named_as_its_source_names_it_unless_two_do(
     async with running(settings) as ctx:
         await seed(ctx, [contact(1, "small")])
         await post(ctx, update(ctx))
-        assert "INC-42" in (await tidings("dispatch", "list")).out
-        unknown = await tidings("account", "nobody")
+        assert "INC-42" in (await tidings("dispatches", "list")).out
+        unknown = await tidings("accounts", "deliveries", "nobody")
         assert (unknown.code, "'nobody'" in unknown.err) == (2, True)
         listed = await tidings("incidents", "list", "--severity", "P1")
         assert re.search(r"INC-42\s+P1\s+investigating\s+in \d+ min\s+Some customers", listed.out)
