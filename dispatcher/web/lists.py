@@ -97,7 +97,9 @@ def next_link(call: Call[None, Q], cursor: str | None) -> dict[str, str]:
     """The Link header to the next page, if there is one."""
     if cursor is None:
         return {}
-    here = URL(call.ctx.settings.public_url).join(URL(call.request.path, encoded=False))
+    # As it came: a name in it may have signs that would begin a query.
+    path = URL.build(path=call.request.rel_url.raw_path, encoded=True)
+    here = URL(call.ctx.settings.public_url).join(path)
     following = here.with_query({**call.request.query, "cursor": cursor})
     return {"Link": f'<{following}>; rel="next"'}
 

@@ -234,3 +234,19 @@ async def test_a_cursor_that_somebody_made_up_is_refused(
             # A number beyond the last row is a place in a list of numbers: nothing comes after it.
             assert answer.status in {200, 400}, (operation, key, answer.body)
             assert answer.status != 200 or set(key) == {2**62}, (operation, key)
+
+
+async def test_a_link_to_the_next_page_is_right_for_names_with_signs_of_addresses(
+    api: Api, ctx: Context
+) -> None:
+    name = "a?b#c/d%2Fe&f+g h"
+    await seed(ctx, [contact(1, name)])
+    for number in range(3):
+        await plan_out(ctx, await post(ctx, update(ctx, incident={"external_id": f"i{number}"})))
+    told = await walked(api, f"/v1/accounts/{quote(name, safe='')}/deliveries", limit=1)
+    assert [row["incident_external_id"] for row in told] == ["i2", "i1", "i0"]
+    for number in range(2):
+        incident = {"external_id": f"d{number}"}
+        await post(ctx, update(ctx, mode="draft", source=name, incident=incident))
+    found = await walked(api, f"/v1/incidents?source={quote(name, safe='')}", limit=1)
+    assert [row["external_id"] for row in found] == ["d1", "d0"]
