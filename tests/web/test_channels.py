@@ -37,14 +37,12 @@ async def test_a_channel_is_paused_and_resumed_once_however_often_it_is_said(
     assert (before["health"], before["pause"], before["waiting"]) == ("ready", None, 2)
     since = ctx.now().isoformat().replace("+00:00", "Z")
     wanted = {"since": since, "until": None, "by": f"user:{me}", **WHY}
+    paused = {**before, "health": "paused", "pause": wanted}
     for _ in range(2):
         answer = await lead.call("POST", f"{SMS}/pause", WHY)
-        assert (answer.status, answer.json) == (
-            200,
-            {**before, "health": "paused", "pause": wanted},
-        )
+        assert (answer.status, answer.json) == (200, paused)
         clock.move(timedelta(seconds=1))
-    assert (await channels(lead))["sms"] == answer.json
+    assert (await channels(lead))["sms"] == paused
     # The newest word counts; since when it is paused stays.
     until = "2099-11-22T14:30:00Z"
     answer = await lead.call(
@@ -72,9 +70,9 @@ async def test_what_cannot_be_paused_is_refused_in_words(api: Api, ctx: Context)
     ):
         answer = await api.call("POST", f"{SMS}/pause", body)
         assert (answer.kind, answer.json["errors"][0]["pointer"]) == ("invalid-request", pointer)
-    for action, body in (("pause", WHY), ("resume", None)):
-        assert (await api.call("POST", f"/v1/channels/fax/{action}", body)).kind == "not-found"
-        answer = await api.call("POST", f"/v1/channels/banner/{action}", body)
+    for action, sent in (("pause", WHY), ("resume", None)):
+        assert (await api.call("POST", f"/v1/channels/fax/{action}", sent)).kind == "not-found"
+        answer = await api.call("POST", f"/v1/channels/banner/{action}", sent)
         assert (answer.status, answer.kind) == (409, "nothing-to-pause")
     assert await ctx.pool.fetchval("select count(*) from channel_pause") == 0
     assert await on_record(ctx) == []
