@@ -276,3 +276,23 @@ async def until_sent(sandbox: RunningSandbox, count: int) -> None:
         return len(sandbox.ledger) == count
 
     await eventually(all_there, what="sending")
+
+
+async def test_what_is_too_old_ends_only_when_its_slice_is_held_as_by_all_who_count(
+    ctx: Context, clock: MovableClock
+) -> None:
+    """A receipt that is merged just then holds the slice, and wants its deliveries next."""
+    await crowd(ctx, texts=2)
+    accepted = await post(ctx, update(ctx))
+    for stage in (compose, approve, plan):
+        await stage.run(ctx, accepted.update_id)
+    (sender,) = await ctx.pool.fetch("select sender_id from slice where channel = 2 and state = 0")
+    clock.move(timedelta(days=3))
+    async with open_transaction(ctx) as conn:
+        await conn.execute("select from slice where channel = 2 for update")
+        ending = asyncio.create_task(release.run(ctx, sender["sender_id"]))
+        await until_blocked(ctx, ending)
+        await conn.execute("set local lock_timeout = '300ms'")
+        await conn.execute("select from delivery where channel = 2 for update")
+    await ending
+    assert (await assert_counted(ctx, accepted))["expired"] == 2

@@ -14,6 +14,11 @@ from dispatcher.rules.states import STATUS_COUNT, DeliveryState, SliceState, sho
 # They end under the lock of the sender, for which others wait.
 MOST = 100
 
+# Before their deliveries, as all who count do. What ended while it was waited for is left as it is.
+LOCK_SQL = f"""
+select id from slice where id = any($1::bigint[]) and state = {SliceState.WAITING:d}
+order by id for no key update
+"""
 EXPIRE_SQL = f"""
 with o as materialized (
     select d.update_id, d.channel, d.endpoint_id, d.purpose, d.slice_id, d.attempt, d.evidence
@@ -51,8 +56,13 @@ def _ending(row: asyncpg.Record) -> tuple[DeliveryState, Decision]:
 
 async def expire(conn: Connection, stale: Sequence[asyncpg.Record], now: datetime) -> None:
     """End waiting slices whose promise no longer holds, and their deliveries."""
+    if not stale:
+        return
+    held = {row["id"] for row in await conn.fetch(LOCK_SQL, [row["id"] for row in stale])}
     moves: dict[int, Counter[int]] = {}
     for row in stale:
+        if row["id"] not in held:
+            continue
         change = moves.setdefault(row["id"], Counter())
         ended, reason = _ending(row)
         for group in await conn.fetch(
@@ -71,9 +81,8 @@ async def expire(conn: Connection, stale: Sequence[asyncpg.Record], now: datetim
                 "n"
             ]
             change[shown(ended, SliceState.DONE, attempt, evidence)] += group["n"]
-    if stale:
-        await conn.execute(CLOSE_SQL, list(moves), now)
-        await tally.add(conn, moves, STATUS_COUNT)
+    await conn.execute(CLOSE_SQL, list(moves), now)
+    await tally.add(conn, moves, STATUS_COUNT)
 
 
 async def find_stale(conn: Connection, sender_id: int, now: datetime) -> list[asyncpg.Record]:
