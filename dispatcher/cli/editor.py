@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from dispatcher.cli.base import Exit, Failure
 from dispatcher.cli.document import in_its_lines, read_document, read_text
+from dispatcher.cli.plain import say
 from dispatcher.cli.syntax import as_yaml
 from dispatcher.rules.problem import RefusedError
 
@@ -23,7 +24,7 @@ def by_editor(
     """What `apply` makes of the names whose values somebody has changed; None where there are none.
 
     `above`: comments on top of the file, which is called `name`. Raises Failure: with a mistake in what
-    was written the file stays, and is named.
+    was written, or when it cannot be stored, the file stays and is named.
     """
     command = _editor()
     # A folder of its own, which nobody else may enter: editors leave copies beside what they edit.
@@ -35,28 +36,25 @@ def by_editor(
         file.touch(mode=0o600)
         file.write_text(before, encoding="utf-8")
         _run(command, file)
-        if read_text(str(file)) == before:
-            return None
         kept = True
-        made = _applied(file, shown, apply)
+        made = None if read_text(str(file)) == before else _applied(file, shown, apply)
         kept = False
         return made
     finally:
-        if not kept:
+        if kept:
+            say(f"What you wrote stays in {file}.", err=True)
+        else:
             shutil.rmtree(folder)
 
 
 def _applied(
     file: Path, shown: Mapping[str, Any], apply: Callable[[dict[str, Any]], T]
 ) -> T | None:
-    stays = f"What you wrote stays in {file}."
     try:
         changed = _changed(read_document(str(file)), shown)
         return apply(changed) if changed else None
     except RefusedError as refused:
-        raise Failure(Exit.USAGE, str(in_its_lines(str(file), refused)), stays) from None
-    except Failure as failure:
-        raise Failure(failure.code, str(failure), stays) from None
+        raise in_its_lines(str(file), refused) from None
 
 
 def _changed(written: Any, shown: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`tidings drafts edit` without a file: in the editor of whoever sits there."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -65,17 +66,20 @@ async def test_a_draft_is_changed_in_an_editor_as_it_was_seen_and_a_mistake_lose
         """sed -i 's/^severity: .*/severity: P9/' "$1" """: f"line {line}, /severity:",
         """sed -i 's/^severity: .*/severity: [/' "$1" """: "is not valid YAML",
         """sed -i 's/- checkout/- nowhere/' "$1" """: "/component_ids/0: ",
+        """printf '\\377' >> "$1" """: "is not UTF-8 text",
     }.items():
         wrong = await edit(doing)
         assert (wrong.code, says in wrong.err) == (2, True), wrong.err
         assert f"stays in {file()}" in wrong.err
         assert file().stat().st_mode & 0o077 == 0
+        shutil.rmtree(file().parent)
 
     other = f"{sys.executable} -m dispatcher.cli drafts edit {draft} --set note=theirs > /dev/null"
     late = await edit(f"""{other}; sed -i 's/^note: .*/note: ours/' "$1" """)
     assert (late.code, "changed it meanwhile" in late.err, file().exists()) == (2, True, True), late
     now: Any = (await tidings("drafts", "show", draft, "--json")).json
     assert (now["note"], now["severity"]) == ("theirs", "P0")
+    shutil.rmtree(file().parent)
 
     assert "ended with 7" in (await edit("exit 7")).err
     assert not file().parent.exists()
