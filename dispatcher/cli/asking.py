@@ -13,6 +13,7 @@ from urllib.parse import quote
 import typer
 from aiohttp import web
 from pydantic import BaseModel
+from yarl import URL
 
 from dispatcher.cli.base import COMMAND_LINE, Exit, Failure, within
 from dispatcher.context import Context
@@ -42,7 +43,7 @@ class _Asked:
     """All that the handlers of JSON operations read of a request, where there is none."""
 
     match_info: Mapping[str, str]
-    path: str
+    rel_url: URL
     query: Mapping[str, str]
     method: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -91,9 +92,10 @@ def _operations() -> Mapping[str, Route[Any, Any]]:
 async def _reply(built: Context, question: Question) -> object:
     route = _operations()[question.operation]
     query = {name: value for name, value in question.query.items() if value is not None}
+    in_path = {name: quote(text, safe="") for name, text in question.path.items()}
     request = _Asked(
         match_info=question.path,
-        path=route.path.format(**{name: quote(text) for name, text in question.path.items()}),
+        rel_url=URL(route.path.format(**in_path), encoded=True),
         query={name: str(value) for name, value in query.items()},
         method=route.method,
         headers={} if question.match is None else {"If-Match": question.match},

@@ -75,7 +75,7 @@ async def get_download_page(call: Call[None, AnyQuery], visit: Visit) -> web.Str
         "words": words,
         "brand": call.ctx.settings.brand,
         "base": report_path(call.ctx.signer, visit.dispatch),
-        "file": f"{call.request.path}/{row['format']}",
+        "file": f"{call.request.rel_url.raw_path}/{row['format']}",
         "row": row,
         "read_pii": row["read_pii"],
     }
