@@ -8,6 +8,8 @@ from dispatcher.jobs import Event, publish
 from dispatcher.rules.problem import conflict
 from dispatcher.rules.states import SliceState
 
+PUBLISHES = ("slices.waiting",)
+
 # The lock that release takes: a turn that was under way has ended, and what it gave a moment is taken back.
 LOCK_SENDERS_SQL = "select id from sender where channel = $1 order by id for no key update"
 # Said again, it is the same pause; said otherwise, it goes on for the newest reason and until the newest end.

@@ -48,7 +48,7 @@ async def test_behind_a_transaction_pooler_nothing_is_left_in_a_session(
     ("given", "missing"),
     [
         ({"transaction_pooler": True, "url": "postgresql://a/b"}, "direct_url"),
-        ({"direct_url": "x"}, "url"),
+        ({"direct_url": "postgresql://a/b"}, "url"),
     ],
 )
 def test_settings_that_could_not_listen_are_refused(given: dict[str, object], missing: str) -> None:
