@@ -197,7 +197,7 @@ def _pauses(facts: Facts) -> Iterator[Check]:
             f"{kind} pause",
             "nobody has paused it",
             f"paused by hand until {until:%Y-%m-%d %H:%M} UTC" if until else "paused by hand",
-            f"tidings channels says who and why; tidings channels resume {kind} lets it go on",
+            f"who and why: tidings channels; to let it go on: tidings channels resume {kind}",
         )
 
 

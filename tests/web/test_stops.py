@@ -163,7 +163,7 @@ AT_ONCE = [
                            " paused_until = $1::timestamptz + interval '9 s' where channel = 2"), 0,
          "stopped for 9 s more (account problem)"),
     Stop("sms pause", since("insert into channel_pause values (2, $1, null, 'cli', 'names Acme')"), 0,
-         "paused by hand: tidings channels says who and why"),
+         "paused by hand: who and why: tidings channels"),
     Stop("email pause", since("insert into channel_pause values (1, $1, $1::timestamptz + interval '3 h',"
                               " 'cli', 'names Acme')"), 0, "paused by hand until 2"),
     Stop("email sender", now("update sender set paused_why = 'provider_unclear', trips = 1"
