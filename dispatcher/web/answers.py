@@ -56,7 +56,7 @@ def _detail(refused: RefusedError, title: str) -> str:
         return ""
     first, *others = refused.problems
     more = f" ({len(others)} more in `errors`)" if others else ""
-    return f"{first.pointer}: {first.detail}{more}"
+    return f"{first.pointer or 'the body'}: {first.detail}{more}"
 
 
 def problem_response(refused: RefusedError, *, public_url: str, request_id: str) -> web.Response:

@@ -68,6 +68,7 @@ async def forged_altered_and_cut(api: Api, ctx: Context, sender: Sender) -> None
     answer = await sender.send(cut, ctx.now())
     assert (answer.status, answer.kind) == (400, "malformed-event")
     assert answer.json["errors"] == [{"pointer": "", "code": "malformed", "detail": "is not JSON"}]
+    assert answer.json["detail"] == "the body: is not JSON"
 
 
 async def test_an_old_request_is_a_forged_one_however_well_it_is_signed(
