@@ -182,6 +182,21 @@ async def test_a_replay_is_answered_as_it_was_and_does_not_count_as_said(
     assert became(await sender.send(FIRING, ctx.now())) == "draft"
 
 
+async def test_a_replay_does_not_make_the_last_word_about_one_alert_of_a_group_that_goes_on(
+    api: Api, ctx: Context, clock: MovableClock
+) -> None:
+    sender = await source(api, Kind.ALERTMANAGER, component_ids=["checkout"])
+    both = alertmanager(alert("a1"), alert("a2"))
+    first = await sender.send(both, ctx.now())
+    clock.move(timedelta(minutes=5))
+    await sender.send(alertmanager(alert("a1", firing=False), alert("a2")), ctx.now())
+    clock.move(timedelta(minutes=5))
+    path = f"/v1/sources/{sender.id}/events/{first.json['event_id']}/replay"
+    assert became(await api.call("POST", path, {})) == "repeated"
+    clock.move(timedelta(minutes=5))
+    assert became(await sender.send(both, ctx.now())) == "extended"
+
+
 async def test_what_fired_again_within_the_hour_is_the_same_incident_while_a_draft_says_so(
     api: Api, ctx: Context, clock: MovableClock
 ) -> None:
